@@ -1,0 +1,105 @@
+# One Makefile for the whole house. MODE: release (default), debug, asan, tsan,
+# cov; each builds in build/MODE, and build/NAME are links to the release ones.
+MODE ?= release
+B := build/$(MODE)
+CC = gcc
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual \
+  -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wstrict-prototypes \
+  -Wmissing-prototypes -Wswitch-enum -Wformat=2 -Wnull-dereference \
+  -Wimplicit-fallthrough
+ifeq ($(CI),1)
+WARN += -Werror
+endif
+HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
+  -fstack-clash-protection -fcf-protection -fno-strict-aliasing \
+  -fno-delete-null-pointer-checks
+LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+
+OPT_release := -O2 -g $(HARDEN)
+OPT_debug := -O1 -g -DCHATELLO_FAULTS
+OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+  -fno-sanitize-recover=undefined -DCHATELLO_FAULTS
+OPT_tsan := -O1 -g -fsanitize=thread -DCHATELLO_FAULTS
+OPT_cov := -O0 -g --coverage -DCHATELLO_FAULTS
+OPT := $(OPT_$(MODE))
+ifeq ($(OPT),)
+$(error MODE is one of release debug asan tsan cov)
+endif
+
+CFLAGS := -std=c17 -D_GNU_SOURCE -I. -fPIE $(WARN) $(OPT)
+LDFLAGS := $(LINK_HARDEN) $(filter -fsanitize% --coverage,$(OPT))
+
+# Sources by room; a program is its rooms and its main in cmd/.
+LIB := $(filter-out %_test.c %_fuzz.c lib/test.c,$(wildcard lib/*.c))
+EDGE := $(filter-out %_test.c %_fuzz.c,$(wildcard edge/*.c))
+STORE := $(filter-out %_test.c %_fuzz.c,$(wildcard store/*.c))
+WORKERS := $(filter-out %_test.c %_fuzz.c,$(wildcard workers/*.c workers/providers/*.c))
+ANALYTICS := $(filter-out %_test.c %_fuzz.c,$(wildcard analytics/*.c))
+CMD := $(filter-out cmd/main_%.c %_test.c,$(wildcard cmd/*.c))
+TESTS := $(wildcard lib/*_test.c edge/*_test.c store/*_test.c workers/*_test.c \
+  workers/providers/*_test.c analytics/*_test.c cmd/*_test.c)
+FUZZERS := $(wildcard lib/*_fuzz.c edge/*_fuzz.c store/*_fuzz.c workers/*_fuzz.c \
+  workers/providers/*_fuzz.c)
+INTEGRATION := $(wildcard integration-tests/*_test.c)
+
+# What is common to worker processes, and what each has for itself.
+POOL := workers/pool.c
+VALIDATE := $(POOL) workers/validate.c workers/rules.c
+PROXY := $(POOL) $(filter-out workers/validate.c workers/usage.c \
+  workers/ledger%.c workers/rules.c,$(filter-out $(POOL),$(WORKERS)))
+USAGE := $(POOL) workers/usage.c workers/rules.c $(wildcard workers/ledger*.c)
+USAGE := $(filter-out %_test.c,$(USAGE))
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+PROGRAMS := chatello chatello-edge chatello-validate chatello-proxy \
+  chatello-usage chatello-analytics
+BASE_LIBS := -lnng -lmsgpackc -lpthread
+LIBS_chatello := -llmdb -lcrypto
+LIBS_chatello-edge := -lmicrohttpd
+LIBS_chatello-validate := -llmdb -lcrypto
+LIBS_chatello-proxy := -lcurl -lcrypto
+LIBS_chatello-usage := -llmdb -lcrypto
+LIBS_chatello-analytics := -llmdb -lcrypto
+ALL_LIBS := -lmicrohttpd -lcurl -llmdb -lcrypto
+
+OBJ_chatello := $(call obj,cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) $(USAGE))
+OBJ_chatello-edge := $(call obj,cmd/main_edge.c $(EDGE) $(LIB))
+OBJ_chatello-validate := $(call obj,cmd/main_validate.c $(VALIDATE) $(LIB) $(STORE))
+OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB))
+OBJ_chatello-usage := $(call obj,cmd/main_usage.c $(USAGE) $(LIB) $(STORE))
+OBJ_chatello-analytics := $(call obj,cmd/main_analytics.c $(POOL) $(ANALYTICS) $(LIB) $(STORE))
+
+.PHONY: all
+all: $(PROGRAMS:%=$(B)/%)
+ifeq ($(MODE),release)
+	@for p in $(PROGRAMS); do ln -sf release/$$p build/$$p; done
+endif
+
+define program
+$(B)/$(1): $$(OBJ_$(1))
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(BASE_LIBS) $$(LIBS_$(1))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+$(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)))
+	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
+
+.PHONY: unit
+unit: $(B)/unit-tests
+	$(B)/unit-tests -j 4 $(T)
+
+.PHONY: fmt
+fmt:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: clean
+clean:
+	rm -rf build

@@ -1,0 +1,28 @@
+/*
+ * metrics: this process's counters and gauges (rows in metrics.def), and their
+ * Prometheus text. Names follow Prometheus' style: chatello_..._total, base
+ * units. Loop thread only.
+ */
+#ifndef LIB_METRICS_H
+#define LIB_METRICS_H
+
+#include "lib/buf.h"
+
+enum metric {
+#define METRIC(name, type, labels, text, help) METRIC_##name,
+#include "lib/metrics.def"
+#undef METRIC
+	METRIC_COUNT
+};
+
+void metrics_add(enum metric metric, int64_t n);
+void metrics_set(enum metric metric, int64_t value);
+int64_t metrics_get(enum metric metric);
+/* Families with # HELP and # TYPE, lines `name{process="edge-0",labels} value`.
+ */
+void metrics_print(struct buf *out, const char *process);
+/* Joins the prints of several processes into one valid page: each family once,
+ * its HELP and TYPE first. */
+void metrics_join(struct buf *out, const struct str *prints, size_t count);
+
+#endif

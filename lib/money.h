@@ -1,0 +1,24 @@
+/*
+ * money: int64_t micro-units (1 EUR = 1 000 000) with an ISO 4217 code beside.
+ * Every operation that can overflow says so; nothing is ever a float.
+ */
+#ifndef LIB_MONEY_H
+#define LIB_MONEY_H
+
+#include "lib/err.h"
+
+#define MONEY_ONE INT64_C(1000000)
+
+/* False on overflow; *out is then untouched. */
+bool money_add(int64_t a, int64_t b, int64_t *out);
+bool money_sub(int64_t a, int64_t b, int64_t *out);
+/* units (>= 0) at a price per million units, half up. False on overflow. */
+bool money_for_units(int64_t units, int64_t price_per_million, int64_t *out);
+/* "7.99", "7,99", "12", ".5" -> micro-units; at most 6 decimals. */
+enum err money_parse(struct str text, int64_t *out);
+/* "7.99": at least 2 decimals, more only when needed. Returns the length. */
+size_t money_print(int64_t micro, char out[32]);
+/* Three capitals. */
+bool money_currency_is_valid(struct str code);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * str: a borrowed run of bytes. Never owns memory; lives as long as what it
+ * points into (a received batch, an arena, a literal). p == NULL means absent,
+ * which differs from empty (p != NULL, n == 0).
+ */
+#ifndef LIB_STR_H
+#define LIB_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+struct str {
+	const char *p;
+	size_t n;
+};
+
+/* STR("literal"): a str over a string literal. */
+#define STR(literal) ((struct str){("" literal ""), sizeof(literal) - 1})
+/* STR_NONE: the absent str. */
+#define STR_NONE ((struct str){NULL, 0})
+/* printf("%.*s", STR_ARG(s)) */
+#define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
+
+static inline struct str
+str_of(const char *z)
+{
+	return (struct str){z, z ? strlen(z) : 0};
+}
+
+static inline struct str
+str_bytes(const void *p, size_t n)
+{
+	return (struct str){p, n};
+}
+
+static inline bool
+str_is_empty(struct str s)
+{
+	return s.n == 0;
+}
+
+static inline bool
+str_eq(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* ASCII case ignored. */
+static inline bool
+str_eq_nocase(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool
+str_starts(struct str s, struct str head)
+{
+	return s.n >= head.n &&
+	       (head.n == 0 || memcmp(s.p, head.p, head.n) == 0);
+}
+
+static inline bool
+str_ends(struct str s, struct str tail)
+{
+	return s.n >= tail.n &&
+	       (tail.n == 0 || memcmp(s.p + s.n - tail.n, tail.p, tail.n) == 0);
+}
+
+/* Bytewise order, a shorter prefix first. */
+static inline int
+str_cmp(struct str a, struct str b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+	int c = n ? memcmp(a.p, b.p, n) : 0;
+
+	if (c != 0)
+		return c;
+	return (a.n > b.n) - (a.n < b.n);
+}
+
+/* Without leading and trailing blanks (space, TAB, CR, LF). */
+static inline struct str
+str_trim(struct str s)
+{
+	while (s.n && strchr(" \t\r\n", s.p[0]) && s.p[0]) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && strchr(" \t\r\n", s.p[s.n - 1]) && s.p[s.n - 1])
+		s.n--;
+	return s;
+}
+
+#endif

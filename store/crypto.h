@@ -1,0 +1,54 @@
+/*
+ * crypto: what the master key is for. Two keys are derived from it (HKDF-
+ * SHA-256): one finds licence keys (HMAC-SHA-256), one seals secrets
+ * (AES-256-GCM, fresh 96-bit nonce, the record's identity as associated data,
+ * key id in the blob). Contexts are fetched and keyed once. One thread.
+ */
+#ifndef STORE_CRYPTO_H
+#define STORE_CRYPTO_H
+
+#include "lib/arena.h"
+#include "lib/err.h"
+
+#define CRYPTO_HASH_BYTES 32u
+#define LICENSE_KEY_BYTES_MAX 128u
+
+struct crypto;
+
+/* Makes a new master key file, 0600, refusing to overwrite. */
+enum err crypto_make_master_key(const char *path, struct why *why);
+/* Missing, unreadable, readable by others, short: ERR_CONFIG and one line. */
+enum err crypto_open(struct crypto **out, const char *master_key_file,
+		     struct why *why);
+void crypto_close(struct crypto *crypto);
+/* A value to keep in the store that tells a wrong master key. */
+void crypto_key_check(struct crypto *crypto,
+		      unsigned char out[CRYPTO_HASH_BYTES]);
+bool crypto_equal(struct str a, struct str b); /* constant time */
+void crypto_hash_token(struct str token,
+		       unsigned char out[CRYPTO_HASH_BYTES]); /* SHA-256 */
+
+/* Upper case, without surrounding blanks; false when it is no possible key
+ * (empty, too long, or a byte outside [A-Za-z0-9-_]). */
+bool crypto_normalize_license_key(struct str key,
+				  char out[LICENSE_KEY_BYTES_MAX], size_t *n);
+/* HMAC-SHA-256 of the normalized key. */
+void crypto_hash_license_key(struct crypto *crypto, struct str normalized,
+			     unsigned char out[CRYPTO_HASH_BYTES]);
+/* PREFIX-XXXX-XXXX-XXXX-XXXX: 16 of a 32-character alphabet without 0 O 1 I:
+ * 80 random bits. Returns the str over out. */
+struct str crypto_make_license_key(struct str prefix,
+				   char out[LICENSE_KEY_BYTES_MAX]);
+/* CHA-****-****-****-ABCD: prefix and last group shown. */
+struct str crypto_mask_license_key(struct str normalized, struct arena *arena);
+
+enum err crypto_seal(struct crypto *crypto, struct str secret,
+		     struct str identity, struct arena *arena,
+		     struct str *blob);
+/* ERR_STORE_CORRUPT: blob, key or identity is not the one it was sealed with.
+ */
+enum err crypto_open_sealed(struct crypto *crypto, struct str blob,
+			    struct str identity, struct arena *arena,
+			    struct str *secret);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * group: what one turn of the writer decides, before it is committed as one.
+ * Loads see what the group has put so far, then the store. Encoding, decoding
+ * and the overlay live here; decisions stay pure. A request that fails half-way
+ * is taken back with group_mark/group_undo.
+ */
+#ifndef STORE_GROUP_H
+#define STORE_GROUP_H
+
+#include "store/keys.h"
+#include "store/records.h"
+
+#define GROUP_WRITES_MAX 65536u
+
+struct group;
+
+/* Memory is kept over commits; arena memory of loaded records is the caller's.
+ */
+enum err group_open(struct group **out, struct store *store,
+		    const struct store_lease *lease);
+void group_close(struct group *group);
+
+/* Decodes the record at key into *out; ERR_NO_SUCH when there is none. Strings
+ * point into the arena (or the group) and live until commit. */
+enum err group_load(struct group *group, const struct key *key,
+		    const struct schema *schema, void *out,
+		    struct arena *arena);
+/* The raw bytes; STR_NONE when there is none. */
+enum err group_load_bytes(struct group *group, const struct key *key,
+			  struct str *out, struct arena *arena);
+/* Remember until commit; copies. ERR_OVERLOADED beyond GROUP_WRITES_MAX,
+ * ERR_TOO_LARGE beyond STORE_VALUE_BYTES_MAX, ERR_NO_MEMORY. */
+enum err group_put(struct group *group, const struct key *key,
+		   const struct schema *schema, const void *record);
+enum err group_put_bytes(struct group *group, const struct key *key,
+			 struct str bytes);
+enum err group_delete(struct group *group, const struct key *key);
+enum err group_event(struct group *group, const struct event *event);
+
+/* A point to go back to when a request fails half-way. */
+struct group_mark {
+	size_t undo_at;
+	size_t event_count;
+};
+struct group_mark group_mark(struct group *group);
+void group_undo(struct group *group, struct group_mark mark);
+
+/* Commits what has gathered (nothing: OK without a flush) and empties the
+ * group; on an error it is emptied too and nothing was written (but see
+ * ERR_COMMIT_UNKNOWN). */
+enum err group_commit(struct group *group);
+bool group_is_empty(const struct group *group);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * keys: the keys of the kv table, one builder a kind. The first byte is the
+ * kind, parts are joined by 0 bytes; text parts never hold one. Keys that grow
+ * with time end in a time-ordered id, so that new ones append.
+ */
+#ifndef STORE_KEYS_H
+#define STORE_KEYS_H
+
+#include "lib/str.h"
+#include "store/store.h"
+
+struct key {
+	size_t n;
+	char p[STORE_KEY_BYTES_MAX];
+};
+
+static inline struct str
+key_str(const struct key *key)
+{
+	return str_bytes(key->p, key->n);
+}
+
+/*    kind                      value          parts */
+void key_meta(struct key *key);			      /* meta */
+void key_workspace(struct key *key, struct str code); /* workspace */
+void key_plan(struct key *key, struct str workspace, struct str code);
+void key_customer(struct key *key, struct str id); /* customer */
+/* e-mail in lower case -> customer id */
+void key_customer_email(struct key *key, struct str workspace,
+			struct str email);
+void key_subscription(struct key *key, struct str id); /* subscription */
+/* HMAC of the licence key (32 bytes) -> license: one read finds it */
+void key_license(struct key *key, struct str hash);
+void key_license_id(struct key *key, struct str id); /* -> hash */
+/* -> nothing: a customer's licences in order */
+void key_customer_license(struct key *key, struct str customer_id,
+			  struct str license_id);
+void key_activation(struct key *key, struct str license_id, struct str domain);
+void key_meter(struct key *key, struct str license_id); /* meter */
+void key_usage_line(struct key *key, struct str license_id,
+		    struct str request_id);
+/* -> key of the line: reservations that are open, oldest first */
+void key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
+	      struct str request_id);
+/* rollups: window 'h', 'd' or 'm', its first instant */
+void key_rollup_license(struct key *key, struct str license_id, char window,
+			int64_t start_ms);
+void key_rollup_model(struct key *key, struct str workspace, char window,
+		      int64_t start_ms, struct str provider, struct str model);
+void key_price(struct key *key, struct str provider, struct str model);
+
+/* The prefix of all keys of a kind, for scans: KEY_PREFIX_PLAN ... with the
+ * parts that are known; made by the same builders with STR_NONE for the rest.
+ */
+enum key_kind {
+	KEY_META = '!',
+	KEY_ACTIVATION = 'A',
+	KEY_CUSTOMER = 'C',
+	KEY_CUSTOMER_EMAIL = 'E',
+	KEY_CUSTOMER_LICENSE = 'F',
+	KEY_LICENSE = 'L',
+	KEY_LICENSE_ID = 'I',
+	KEY_METER = 'M',
+	KEY_OPEN = 'O',
+	KEY_PLAN = 'P',
+	KEY_PRICE = 'X',
+	KEY_ROLLUP_LICENSE = 'R',
+	KEY_ROLLUP_MODEL = 'Q',
+	KEY_SUBSCRIPTION = 'S',
+	KEY_USAGE_LINE = 'U',
+	KEY_WORKSPACE = 'W',
+};
+
+#endif

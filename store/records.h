@@ -1,0 +1,18 @@
+/*
+ * records: what the store holds (fields in records.def) as structs and
+ * descriptors, by the same machinery as the messages.
+ */
+#ifndef STORE_RECORDS_H
+#define STORE_RECORDS_H
+
+#include "lib/msg.h"
+
+#define SCHEMA_DEF_STRUCTS
+#include "lib/schema_def.h"
+#include "lib/schema_undef.h"
+#include "store/records.def"
+
+/* The schema of a record number, or NULL. */
+const struct schema *record_schema(unsigned number);
+
+#endif
