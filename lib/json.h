@@ -44,6 +44,8 @@ struct json_walk json_walk(struct json_value of);
 bool json_next_member(struct json_walk *walk, struct str *key,
 		      struct json_value *value);
 bool json_next_item(struct json_walk *walk, struct json_value *value);
+/* Whether a raw key, its escapes undone, is that name. */
+bool json_key_is(struct str raw_key, struct str name);
 /* The last member of that name (as most parsers take it); false if none. */
 bool json_get(struct json_value object, struct str key, struct json_value *out);
 /* How many members have that name: duplicates can hide things. */

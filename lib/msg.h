@@ -8,10 +8,12 @@
 
 #include "lib/schema.h"
 
+/* clang-format off */
 #define SCHEMA_DEF_STRUCTS
-#include "lib/msg.def"
 #include "lib/schema_def.h"
+#include "lib/msg.def"
 #include "lib/schema_undef.h"
+/* clang-format on */
 
 enum msg {
 #define SCHEMA(number, name, help) MSG_##name = number,

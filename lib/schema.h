@@ -27,6 +27,7 @@
 
 #define SCHEMA_INT_NONE INT64_MIN
 #define SCHEMA_DEPTH_MAX 8
+#define SCHEMA_NAME_BYTES_MAX 256 /* one of NAMES */
 
 enum schema_kind {
 	KIND_BOOL,
@@ -84,6 +85,12 @@ void schema_encode(const struct schema *schema, const void *in,
  * missing F_REQUIRED: ERR_BAD_FIELD. ERR_NO_MEMORY when the arena is full. */
 enum err schema_decode(const struct schema *schema, struct str bytes, void *out,
 		       struct arena *arena, struct why *why);
+
+/* What schema_encode asserts, for a struct that was filled from elsewhere than
+ * decode or read_json (flags, headers): ERR_BAD_FIELD, field and remedy in why.
+ */
+enum err schema_check(const struct schema *schema, const void *in,
+		      struct why *why);
 
 /* All absent: strings NULL, INT and TIME SCHEMA_INT_NONE, bool false. */
 void schema_clear(const struct schema *schema, void *out);

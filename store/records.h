@@ -7,10 +7,12 @@
 
 #include "lib/msg.h"
 
+/* clang-format off */
 #define SCHEMA_DEF_STRUCTS
 #include "lib/schema_def.h"
-#include "lib/schema_undef.h"
 #include "store/records.def"
+#include "lib/schema_undef.h"
+/* clang-format on */
 
 /* The schema of a record number, or NULL. */
 const struct schema *record_schema(unsigned number);
