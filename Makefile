@@ -1,6 +1,7 @@
 # One Makefile for the whole house. MODE: release (default), debug, asan, tsan,
 # cov; each builds in build/MODE, and build/NAME are links to the release ones.
 MODE ?= release
+JOBS ?= $(shell nproc)
 B := build/$(MODE)
 CC = gcc
 
@@ -71,6 +72,8 @@ OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB))
 OBJ_chatello-usage := $(call obj,cmd/main_usage.c $(USAGE) $(LIB) $(STORE))
 OBJ_chatello-analytics := $(call obj,cmd/main_analytics.c $(POOL) $(ANALYTICS) $(LIB) $(STORE))
 
+.DEFAULT_GOAL := all
+
 .PHONY: all
 all: $(PROGRAMS:%=$(B)/%)
 ifeq ($(MODE),release)
@@ -83,7 +86,9 @@ $(B)/$(1): $$(OBJ_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
-$(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)))
+# Unit tests: every room in one binary, the mains left out.
+ALL_ROOMS := $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)
+$(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
 
 $(B)/%.o: %.c
@@ -92,14 +97,83 @@ $(B)/%.o: %.c
 
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
-.PHONY: unit
+.PHONY: help run check unit asan tsan fuzz lint fmt size cov install dist clean deps
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make run          install what is missing, build, and start with a demo licence
+run: deps
+	+@$(MAKE) --no-print-directory all
+	@.ci/run-demo build/chatello
+
+#: make check        install what is missing, build, and run every test
+check:
+	@.ci/deps build check
+	+@$(MAKE) --no-print-directory -j$(JOBS) all unit integration
+
+#: make unit         unit tests; T=name runs those whose name or file has it
 unit: $(B)/unit-tests
 	$(B)/unit-tests -j 4 $(T)
 
-.PHONY: fmt
+#: make asan tsan    the tests under the sanitizers
+asan:
+	+@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan unit integration
+tsan:
+	+@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan unit
+
+#: make fuzz         each fuzzer over its corpus and FUZZ_RUNS new inputs
+FUZZ_RUNS ?= 50000
+FUZZ_NAMES := $(patsubst %.c,build/fuzz/%,$(FUZZERS))
+build/fuzz/%: %.c
+	@mkdir -p $(@D)
+	clang -std=c17 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=undefined -o $@ $< $(LIB) $(EDGE) $(STORE) $(WORKERS) \
+	  $(BASE_LIBS) $(ALL_LIBS)
+fuzz: $(FUZZ_NAMES)
+	@for f in $(FUZZ_NAMES); do corpus=$${f#build/fuzz/}; mkdir -p build/corpus/$$corpus; \
+	  $$f -runs=$(FUZZ_RUNS) -max_len=65536 -close_fd_mask=1 build/corpus/$$corpus \
+	    $$(test -d $${corpus}_corpus && echo $${corpus}_corpus) 2>build/fuzz.log \
+	    && echo "ok   $$corpus" || { tail -40 build/fuzz.log; exit 1; }; done
+
+#: make lint         the walls, formatters and analysers
+lint: all
+	@.ci/lint
+
+#: make fmt          format everything
 fmt:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
-.PHONY: clean
+#: make size         the longest files and functions
+size:
+	@.ci/size
+
+#: make cov          line coverage of the unit tests
+cov:
+	+@$(MAKE) --no-print-directory -j$(JOBS) MODE=cov unit
+	@cd build/cov && find . -name '*.gcda' ! -name '*_test.gcda' | xargs gcov -n -s ../.. 2>/dev/null | \
+	  awk '/^File .*\.c/ { f = $$2 } /^Lines executed/ && f { split($$0, a, "[:% ]"); print a[3] "%", f; f = "" }' | sort -n
+
+#: make install      programs, units, man page, completion below DESTDIR PREFIX
+PREFIX ?= /usr
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/chatello $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/lib/chatello/
+	ln -sf ../lib/chatello/chatello $(DESTDIR)$(PREFIX)/bin/chatello
+	install -m 644 compose/systemd/*.service compose/systemd/*.socket compose/systemd/*.target $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 compose/systemd/chatello.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/chatello.conf
+	install -m 644 doc/man/chatello.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 cmd/chatello.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/chatello
+
+#: make dist         a source archive of HEAD
+dist:
+	@mkdir -p build
+	git archive --prefix=chatello/ -o build/chatello.tar.gz HEAD
+
+#: make clean        remove build/
 clean:
 	rm -rf build
+
+deps:
+	@.ci/deps build

@@ -168,13 +168,12 @@ main(int argc, char **argv)
 	struct test *next = first_test;
 
 	while ((option = getopt(argc, argv, "j:")) != -1) {
-		if (option != 'j' || atoi(optarg) < 1 ||
-		    atoi(optarg) > JOBS_MAX) {
+		limit = option == 'j' ? (int)strtol(optarg, NULL, 10) : 0;
+		if (limit < 1 || limit > JOBS_MAX) {
 			fprintf(stderr, "usage: %s [-j JOBS] [NAME ...]\n",
 				argv[0]);
 			return 2;
 		}
-		limit = atoi(optarg);
 	}
 	while (next || running) {
 		struct job *job;
