@@ -5,7 +5,11 @@
  *
  * A turn: the inbox is drained; each request runs its handler; then the
  * worker's turn_end runs (a writer commits there) and only then do the turn's
- * answers leave. When turn_end fails, every answer of the turn is that error.
+ * answers leave. When turn_end fails, every answer of the turn is that error;
+ * COMMIT_UNKNOWN and FENCED end the process, to be started again. A turn that
+ * grows too large or too long is ended early and another one begins. Answers
+ * are encoded as soon as the handler returns, so they may point into anything
+ * that lives until then.
  */
 #ifndef WORKERS_POOL_H
 #define WORKERS_POOL_H
@@ -39,8 +43,16 @@ struct worker_row {
 	handler_fn *handle;
 };
 
+/* Who may ask a worker. Every worker may be asked by the edges (metrics). */
+enum worker_asker {
+	ASKED_BY_EDGES = 1,
+	ASKED_BY_PROXIES = 2,
+	ASKED_BY_TOOLS = 4,
+};
+
 struct worker {
-	const char *kind; /* "validate": the process is validate-INDEX */
+	const char *kind;  /* "validate": the process is validate-INDEX */
+	unsigned asked_by; /* enum worker_asker, or-ed */
 	const struct worker_row *rows;
 	size_t row_count;
 	/* Sets up; pools it asks, doorbells, timers. why: one line. */
@@ -62,6 +74,11 @@ struct loop *pool_loop(struct pool *pool);
 struct bus *pool_bus(struct pool *pool);
 const struct conf *pool_conf(const struct pool *pool);
 const char *pool_name(const struct pool *pool); /* "proxy-0" */
+
+/* For timers and doorbells: what they do from here on is part of this turn;
+ * turn_begin has run and turn_end follows. now_ms and arena are the turn's;
+ * either may be NULL. Fails as turn_begin does; nothing may be done then. */
+enum err pool_turn(struct pool *pool, int64_t *now_ms, struct arena **arena);
 
 /* The whole of a worker's main(): returns its exit code. */
 int pool_main(const struct worker *worker, int argc, char **argv);
