@@ -108,7 +108,7 @@ TEST(proc_listen_fd_takes_only_what_was_passed_to_this_process)
 TEST(proc_listen_binds_names_and_refuses)
 {
 	struct why why = {0};
-	char name[64], want[96];
+	char name[64], want[192];
 	int fd = -1, other = -1, on = 0;
 	socklen_t n = sizeof(on);
 
