@@ -1,0 +1,109 @@
+/*
+ * money: see money.h. Digits are handled as integers all the way.
+ */
+#include "lib/money.h"
+
+#include <stdio.h>
+
+#define DECIMALS_MAX 6
+
+bool
+money_add(int64_t a, int64_t b, int64_t *out)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(a, b, &sum))
+		return false;
+	*out = sum;
+	return true;
+}
+
+bool
+money_sub(int64_t a, int64_t b, int64_t *out)
+{
+	int64_t difference;
+
+	if (__builtin_sub_overflow(a, b, &difference))
+		return false;
+	*out = difference;
+	return true;
+}
+
+/* units * price / 10^6 by parts, so that no part exceeds 64 bits before the
+ * result does: units = A*10^6 + a, price = B*10^6 + b gives units*B + A*b +
+ * a*b/10^6. */
+bool
+money_for_units(int64_t units, int64_t price_per_million, int64_t *out)
+{
+	int64_t whole = price_per_million / MONEY_ONE;
+	int64_t part = price_per_million % MONEY_ONE;
+	int64_t by_whole, by_part, sum;
+
+	if (units < 0 || price_per_million < 0)
+		return false;
+	if (__builtin_mul_overflow(units, whole, &by_whole) ||
+	    __builtin_mul_overflow(units / MONEY_ONE, part, &by_part) ||
+	    __builtin_add_overflow(by_whole, by_part, &sum) ||
+	    __builtin_add_overflow(
+		sum, (units % MONEY_ONE * part + MONEY_ONE / 2) / MONEY_ONE,
+		&sum))
+		return false;
+	*out = sum;
+	return true;
+}
+
+enum err
+money_parse(struct str text, int64_t *out)
+{
+	int64_t value = 0;
+	int digits = 0, decimals = -1;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if ((c == '.' || c == ',') && decimals < 0) {
+			decimals = 0;
+			continue;
+		}
+		if (c < '0' || c > '9' || decimals == DECIMALS_MAX ||
+		    __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, c - '0', &value))
+			return ERR_BAD_FIELD;
+		digits++;
+		if (decimals >= 0)
+			decimals++;
+	}
+	if (digits == 0 || decimals == 0)
+		return ERR_BAD_FIELD;
+	for (int i = decimals < 0 ? 0 : decimals; i < DECIMALS_MAX; i++)
+		if (__builtin_mul_overflow(value, 10, &value))
+			return ERR_BAD_FIELD;
+	*out = value;
+	return ERR_OK;
+}
+
+size_t
+money_print(int64_t micro, char out[32])
+{
+	uint64_t u = micro < 0 ? 0 - (uint64_t)micro : (uint64_t)micro;
+	int n = snprintf(out, 32, "%s%llu.%06llu", micro < 0 ? "-" : "",
+			 (unsigned long long)(u / 1000000),
+			 (unsigned long long)(u % 1000000));
+	size_t length = (size_t)n;
+
+	for (int i = 0; i < DECIMALS_MAX - 2 && out[length - 1] == '0'; i++)
+		length--;
+	out[length] = '\0';
+	return length;
+}
+
+bool
+money_currency_is_valid(struct str code)
+{
+	if (code.n != 3)
+		return false;
+	for (size_t i = 0; i < 3; i++)
+		if (code.p[i] < 'A' || code.p[i] > 'Z')
+			return false;
+	return true;
+}

@@ -1,0 +1,123 @@
+/* money: overflow, rounding, parsing and printing. */
+#include "lib/money.h"
+
+#include "lib/test.h"
+
+TEST(money_overflow_leaves_out_alone)
+{
+	int64_t out = 7;
+
+	CHECK(!money_add(INT64_MAX, 1, &out));
+	CHECK(!money_sub(INT64_MIN, 1, &out));
+	CHECK(!money_for_units(INT64_MAX, 2 * MONEY_ONE, &out));
+	CHECK(!money_for_units(-1, 1, &out));
+	CHECK(!money_for_units(1, -1, &out));
+	CHECK_INT(out, 7);
+	CHECK(money_add(INT64_MAX - 1, 1, &out));
+	CHECK_INT(out, INT64_MAX);
+	CHECK(money_sub(-5, 6, &out));
+	CHECK_INT(out, -11);
+}
+
+TEST(money_for_units_rounds_half_up)
+{
+	static const struct {
+		int64_t units, price, want;
+	} rows[] = {
+	    {0, 2500000, 0},
+	    {1000000, 2500000, 2500000},
+	    {1, 2500000, 3}, /* 2.5 */
+	    {3, 150000, 0},  /* 0.45 */
+	    {1, 500000, 1},  /* 0.5 */
+	    {1, 499999, 0},
+	    {123456, 150000, 18518}, /* 18518.4 */
+	    {INT64_MAX, 1000000, INT64_MAX},
+	    {INT64_MAX, 1, INT64_C(9223372036855)},
+	    {1000000, INT64_MAX, INT64_MAX},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t out = -1;
+
+		CHECK(money_for_units(rows[i].units, rows[i].price, &out));
+		CHECK_INT(out, rows[i].want);
+	}
+}
+
+TEST(money_parse_takes_prices_and_nothing_else)
+{
+	static const struct {
+		const char *text;
+		int64_t want;
+	} good[] = {
+	    {"7.99", 7990000},
+	    {"7,99", 7990000},
+	    {"12", 12000000},
+	    {".5", 500000},
+	    {"0", 0},
+	    {"0.000001", 1},
+	    {"007", 7000000},
+	    {"29.90", 29900000},
+	    {"9223372036854.775807", INT64_MAX},
+	};
+	static const char *bad[] = {"",
+				    ".",
+				    "1.",
+				    "-1",
+				    "+1",
+				    "1.2.3",
+				    "1,2,3",
+				    "1 000",
+				    " 1",
+				    "1e3",
+				    "abc",
+				    "0.0000001",
+				    "EUR 7.99",
+				    "9223372036854.775808",
+				    "99999999999999999999"};
+	int64_t out;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		CHECK_OK(money_parse(str_of(good[i].text), &out));
+		CHECK_INT(out, good[i].want);
+	}
+	out = 42;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_ERR(money_parse(str_of(bad[i]), &out), ERR_BAD_FIELD);
+	CHECK_INT(out, 42);
+}
+
+TEST(money_print_has_two_decimals_or_more)
+{
+	static const struct {
+		int64_t micro;
+		const char *want;
+	} rows[] = {
+	    {7990000, "7.99"},
+	    {0, "0.00"},
+	    {5000, "0.005"},
+	    {-1500000, "-1.50"},
+	    {1, "0.000001"},
+	    {29000000, "29.00"},
+	    {-1, "-0.000001"},
+	    {INT64_MAX, "9223372036854.775807"},
+	    {INT64_MIN, "-9223372036854.775808"},
+	};
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = money_print(rows[i].micro, text);
+
+		CHECK_STR(str_bytes(text, n), str_of(rows[i].want));
+		CHECK_INT(strlen(text), n);
+	}
+}
+
+TEST(money_currencies)
+{
+	CHECK(money_currency_is_valid(STR("EUR")));
+	CHECK(!money_currency_is_valid(STR("eur")));
+	CHECK(!money_currency_is_valid(STR("EU")));
+	CHECK(!money_currency_is_valid(STR("EURO")));
+	CHECK(!money_currency_is_valid(STR_NONE));
+}
