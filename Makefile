@@ -46,9 +46,10 @@ INTEGRATION := $(wildcard integration-tests/*_test.c)
 
 # What is common to worker processes, and what each has for itself.
 POOL := workers/pool.c
-VALIDATE := $(POOL) workers/validate.c workers/rules.c
-PROXY := $(POOL) $(filter-out workers/validate.c workers/usage.c \
-  workers/ledger%.c workers/rules.c,$(filter-out $(POOL),$(WORKERS)))
+VALIDATE := $(POOL) workers/rules.c workers/report.c \
+  $(filter-out %_test.c,$(wildcard workers/validate*.c))
+PROXY := $(POOL) $(filter-out workers/validate%.c workers/usage.c \
+  workers/ledger%.c workers/rules.c workers/report.c,$(filter-out $(POOL),$(WORKERS)))
 USAGE := $(POOL) workers/usage.c workers/rules.c $(wildcard workers/ledger*.c)
 USAGE := $(filter-out %_test.c,$(USAGE))
 
@@ -65,7 +66,8 @@ LIBS_chatello-usage := -llmdb -lcrypto
 LIBS_chatello-analytics := -llmdb -lcrypto
 ALL_LIBS := -lmicrohttpd -lcurl -llmdb -lcrypto
 
-OBJ_chatello := $(call obj,cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) $(USAGE))
+OBJ_chatello := $(call obj,cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) $(USAGE) \
+  workers/report.c)
 OBJ_chatello-edge := $(call obj,cmd/main_edge.c $(EDGE) $(LIB))
 OBJ_chatello-validate := $(call obj,cmd/main_validate.c $(VALIDATE) $(LIB) $(STORE))
 OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB))
