@@ -22,8 +22,11 @@ struct conf {
 
 /* Takes the flags it knows out of argv (argc and argv change); what is left is
  * the caller's. Strings live as long as the process. Bad values: ERR_CONFIG,
- * with the name and what is allowed in why. Fills the derived members: data,
- * run_dir, master_key_file. */
+ * with the name and what is allowed in why. Fills the derived members: data
+ * (absolute, unless only the relative path is short enough for the sockets),
+ * run_dir, master_key_file. log_level, log_format and the base URLs are
+ * checked. An empty environment variable counts as unset. A secret has no flag.
+ * --conf and --help are the caller's. */
 enum err conf_load(struct conf *conf, int *argc, char **argv, struct why *why);
 /* Each setting, its value and where it came from; secrets as "set". */
 void conf_print(const struct conf *conf, struct buf *out);
