@@ -108,7 +108,7 @@ scan_scalar(const char *at, const char *end)
 	}
 }
 
-static const char *
+static inline const char *
 blanks(const char *at, const char *end)
 {
 	while (at < end &&
@@ -240,10 +240,13 @@ skip_string(const char *at, const char *end)
 	while (at < end) {
 		while (end - at >= 8) {
 			uint64_t x = load8(at);
+			uint64_t marks = zero_bytes(x ^ ONES * '"') |
+					 zero_bytes(x ^ ONES * '\\');
 
-			if (zero_bytes(x ^ ONES * '"') |
-			    zero_bytes(x ^ ONES * '\\'))
+			if (marks) {
+				at += bytes_below(marks);
 				break;
+			}
 			at += 8;
 		}
 		while (at < end && *at != '"' && *at != '\\')
