@@ -48,7 +48,7 @@ grow(struct buf *buf, size_t need)
 }
 
 bool
-buf_grow(struct buf *buf, size_t n)
+buf_reserve(struct buf *buf, size_t n)
 {
 	if (buf->is_failed)
 		return false;
@@ -56,6 +56,15 @@ buf_grow(struct buf *buf, size_t n)
 	    (buf->n + n > buf->room && !grow(buf, buf->n + n)))
 		buf->is_failed = true;
 	return !buf->is_failed;
+}
+
+void
+buf_add(struct buf *buf, const void *p, size_t n)
+{
+	if (n == 0 || !buf_reserve(buf, n))
+		return;
+	memcpy(buf->p + buf->n, p, n);
+	buf->n += n;
 }
 
 void
@@ -68,6 +77,12 @@ void
 buf_add_z(struct buf *buf, const char *z)
 {
 	buf_add(buf, z, strlen(z));
+}
+
+void
+buf_add_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
 }
 
 void

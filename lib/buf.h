@@ -21,37 +21,13 @@ void buf_init(struct buf *buf, size_t limit_bytes);
 void buf_fini(struct buf *buf);
 /* Empty again, memory kept, mark cleared. */
 void buf_reset(struct buf *buf);
-/* The slow part of buf_reserve. */
-bool buf_grow(struct buf *buf, size_t n);
-
 /* Room for n more bytes behind buf->n; false (and marked) when there is none.
  */
-static inline bool
-buf_reserve(struct buf *buf, size_t n)
-{
-	if (!buf->is_failed && n <= buf->room - buf->n)
-		return true;
-	return buf_grow(buf, n);
-}
-
-static inline void
-buf_add(struct buf *buf, const void *p, size_t n)
-{
-	if (n == 0 || !buf_reserve(buf, n))
-		return;
-	memcpy(buf->p + buf->n, p, n);
-	buf->n += n;
-}
-
-static inline void
-buf_add_char(struct buf *buf, char c)
-{
-	if (buf_reserve(buf, 1))
-		buf->p[buf->n++] = c;
-}
-
+bool buf_reserve(struct buf *buf, size_t n);
+void buf_add(struct buf *buf, const void *p, size_t n);
 void buf_add_str(struct buf *buf, struct str s);
 void buf_add_z(struct buf *buf, const char *z);
+void buf_add_char(struct buf *buf, char c);
 void buf_add_int(struct buf *buf, int64_t i);
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

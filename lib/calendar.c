@@ -152,17 +152,6 @@ calendar_zone_is_known(const char *zone)
 	return is_known;
 }
 
-/* `width` decimal digits; snprintf would cost more than all else that an answer
- * with three times in it needs. */
-static void
-put_digits(char *out, int width, int value)
-{
-	while (width-- > 0) {
-		out[width] = (char)('0' + value % 10);
-		value /= 10;
-	}
-}
-
 /* wall_ms: a wall clock as if it were UTC; without its zone. */
 static size_t
 print_wall(int64_t wall_ms, char out[CALENDAR_TEXT_BYTES])
@@ -172,18 +161,14 @@ print_wall(int64_t wall_ms, char out[CALENDAR_TEXT_BYTES])
 	int in_day = (int)(seconds - days * DAY_S);
 	int ms = (int)(wall_ms - seconds * SECOND_MS);
 	struct civil c = civil_of(days);
+	int n = snprintf(out, CALENDAR_TEXT_BYTES,
+			 "%04d-%02d-%02dT%02d:%02d:%02d", (int)c.year, c.month,
+			 c.day, in_day / 3600, in_day / 60 % 60, in_day % 60);
 
-	memcpy(out, "0000-00-00T00:00:00.000", 23);
-	put_digits(out, 4, (int)c.year);
-	put_digits(out + 5, 2, c.month);
-	put_digits(out + 8, 2, c.day);
-	put_digits(out + 11, 2, in_day / 3600);
-	put_digits(out + 14, 2, in_day / 60 % 60);
-	put_digits(out + 17, 2, in_day % 60);
-	if (ms == 0)
-		return 19;
-	put_digits(out + 20, 3, ms);
-	return 23;
+	if (ms)
+		n += snprintf(out + n, CALENDAR_TEXT_BYTES - (size_t)n, ".%03d",
+			      ms);
+	return (size_t)n;
 }
 
 size_t

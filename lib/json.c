@@ -108,7 +108,7 @@ scan_scalar(const char *at, const char *end)
 	}
 }
 
-static inline const char *
+static const char *
 blanks(const char *at, const char *end)
 {
 	while (at < end &&
@@ -240,13 +240,10 @@ skip_string(const char *at, const char *end)
 	while (at < end) {
 		while (end - at >= 8) {
 			uint64_t x = load8(at);
-			uint64_t marks = zero_bytes(x ^ ONES * '"') |
-					 zero_bytes(x ^ ONES * '\\');
 
-			if (marks) {
-				at += bytes_below(marks);
+			if (zero_bytes(x ^ ONES * '"') |
+			    zero_bytes(x ^ ONES * '\\'))
 				break;
-			}
 			at += 8;
 		}
 		while (at < end && *at != '"' && *at != '\\')

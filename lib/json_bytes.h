@@ -5,15 +5,12 @@
 #ifndef LIB_JSON_BYTES_H
 #define LIB_JSON_BYTES_H
 
-#include <endian.h>
-
 #include "lib/json.h"
 
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
-/* High bit set in the bytes of x that are zero; above the lowest such byte
- * others may be marked too. */
+/* High bit set in (at least) the bytes of x that are zero. */
 static inline uint64_t
 zero_bytes(uint64_t x)
 {
@@ -26,14 +23,7 @@ load8(const char *p)
 	uint64_t x;
 
 	memcpy(&x, p, sizeof(x));
-	return le64toh(x); /* the first byte is the lowest */
-}
-
-/* How many bytes lie below the lowest marked one. */
-static inline unsigned
-bytes_below(uint64_t marks)
-{
-	return (unsigned)__builtin_ctzll(marks) / 8;
+	return x;
 }
 
 /* The first byte of at..end that is a quote, a backslash, a control character
@@ -44,12 +34,9 @@ plain_run(const char *at, const char *end)
 	while (end - at >= 8) {
 		uint64_t x = load8(at);
 
-		uint64_t marks = zero_bytes(x ^ ONES * '"') |
-				 zero_bytes(x ^ ONES * '\\') |
-				 ((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS);
-
-		if (marks)
-			return at + bytes_below(marks);
+		if (zero_bytes(x ^ ONES * '"') | zero_bytes(x ^ ONES * '\\') |
+		    ((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS))
+			break;
 		at += 8;
 	}
 	while (at < end && (unsigned char)*at >= 0x20 &&

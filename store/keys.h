@@ -2,6 +2,16 @@
  * keys: the keys of the kv table, one builder a kind. The first byte is the
  * kind, parts are joined by 0 bytes; text parts never hold one. Keys that grow
  * with time end in a time-ordered id, so that new ones append.
+ *
+ * Order: bytewise, so text parts sort as bytes and a shorter one first; a time
+ * is 8 bytes, big endian, with the sign turned, so that it sorts as a number
+ * (a window is one byte; neither has a 0 byte behind it).
+ * Prefixes: with STR_NONE (KEY_TIME_NONE, KEY_WINDOW_NONE) for a part, the key
+ * ends in front of that part and behind the 0 byte of the one before: it is the
+ * prefix of all keys with the parts that are given, and of no other: "lic_A"
+ * never finds a key of "lic_AB".
+ * A part that cannot be in a key (it holds a 0 byte, or does not fit) makes the
+ * key empty (n = 0): loads and scans find nothing, puts refuse it.
  */
 #ifndef STORE_KEYS_H
 #define STORE_KEYS_H
@@ -42,6 +52,8 @@ void key_usage_line(struct key *key, struct str license_id,
 /* -> key of the line: reservations that are open, oldest first */
 void key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
 	      struct str request_id);
+#define KEY_TIME_NONE INT64_MIN
+#define KEY_WINDOW_NONE '\0'
 /* rollups: window 'h', 'd' or 'm', its first instant */
 void key_rollup_license(struct key *key, struct str license_id, char window,
 			int64_t start_ms);
@@ -49,9 +61,7 @@ void key_rollup_model(struct key *key, struct str workspace, char window,
 		      int64_t start_ms, struct str provider, struct str model);
 void key_price(struct key *key, struct str provider, struct str model);
 
-/* The prefix of all keys of a kind, for scans: KEY_PREFIX_PLAN ... with the
- * parts that are known; made by the same builders with STR_NONE for the rest.
- */
+/* The first byte. Append only. */
 enum key_kind {
 	KEY_META = '!',
 	KEY_ACTIVATION = 'A',

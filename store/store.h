@@ -22,7 +22,7 @@
 struct store;
 
 struct store_conf {
-	const char *engine; /* "lmdb" or "memory" */
+	const char *engine; /* "lmdb"; "memory": for tests, always new */
 	const char *dir;    /* lmdb: the environment's folder */
 	int64_t map_bytes;  /* lmdb: sparse, never resized while running */
 	bool is_created;    /* make it when it is not there (init) */
@@ -48,11 +48,11 @@ struct store_row {
 	struct str value;
 };
 /* Up to `limit` rows in key order with the prefix, behind the key `after`
- * (STR_NONE: from the first). */
+ * (STR_NONE: from the first). An empty prefix finds nothing. */
 enum err store_scan(struct store *store, struct str prefix, struct str after,
 		    size_t limit, struct arena *arena, struct store_row *rows,
 		    size_t *count);
-/* The last key with the prefix, or STR_NONE. */
+/* The row of the last key with the prefix; key STR_NONE when there is none. */
 enum err store_last(struct store *store, struct str prefix, struct arena *arena,
 		    struct store_row *row);
 
@@ -76,7 +76,7 @@ enum err store_lease_take(struct store *store, struct store_lease *lease,
 void store_lease_release(struct store *store, struct store_lease *lease);
 
 struct store_write {
-	struct str key;
+	struct str key;	  /* begins with a byte from 0x20 to 0x7e */
 	struct str value; /* STR_NONE deletes */
 };
 struct store_group {
@@ -89,6 +89,7 @@ struct store_group {
  * was decided on; out: the new head. ERR_FENCED: the lease or the head is not
  * the current one. ERR_STORE_FULL: nothing was written; goes on when there is
  * room. ERR_COMMIT_UNKNOWN: the flush failed; the process must exit and reopen.
+ * A commit inside a view is a bug.
  * Other errors: nothing was written. */
 enum err store_commit(struct store *store, const struct store_lease *lease,
 		      uint64_t *head, const struct store_group *group);
@@ -106,8 +107,8 @@ enum err store_state(struct store *store, struct store_state *out);
 /* Clears reader slots of dead processes; the writer calls it every few
  * seconds. */
 enum err store_check_readers(struct store *store, unsigned *cleared);
-/* Walks everything and checks every checksum and the sequence's gaps. *bad =
- * records that failed; why names the first. */
+/* Walks everything and checks every checksum and the sequence's gaps.
+ * ERR_STORE_CORRUPT: *bad = records that failed; why names the first. */
 enum err store_verify(struct store *store, uint64_t *records, uint64_t *bad,
 		      struct why *why);
 

@@ -1,0 +1,501 @@
+/*
+ * group: an overlay over the store. One hash table of keys has what the group
+ * put or deleted and, since nobody else writes, also what it loaded: a key that
+ * all requests of a turn look at is read once. An undo log takes writes back.
+ *
+ * Always holds: bytes that entered the overlay do not move until commit; all
+ * memory is kept over commits (beyond KEPT_BYTES it is given back).
+ */
+#include "store/group.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "lib/buf.h"
+
+#define CHUNK_BYTES (256u << 10)
+#define KEPT_BYTES (8u << 20)
+#define ENTRIES_FIRST 1024u
+#define RECORD_BYTES_MAX                                                       \
+	(16u << 10) /* encoded, before the limit is checked                    \
+		     */
+
+struct chunk {
+	struct chunk *next;
+	size_t used;
+	char bytes[CHUNK_BYTES];
+};
+
+enum entry_state {
+	ENTRY_UNKNOWN, /* taken back: ask the store */
+	ENTRY_LOADED,  /* as in the store; value STR_NONE = not there */
+	ENTRY_PUT,
+	ENTRY_DELETED,
+};
+
+struct entry {
+	struct str key;
+	struct str value;
+	uint64_t hash;
+	enum entry_state state;
+};
+
+struct undo {
+	uint32_t entry;
+	enum entry_state state;
+	struct str value;
+};
+
+struct group {
+	struct store *store;
+	const struct store_lease *lease;
+	uint64_t head;
+	uint64_t seed; /* clients choose parts of keys */
+	struct entry *entries;
+	size_t entry_count;
+	size_t entry_room;
+	uint32_t *slots; /* entry + 1; twice as many as entry_room */
+	struct undo *undos;
+	size_t undo_count;
+	size_t undo_room;
+	struct str *events;
+	size_t event_count;
+	size_t event_room;
+	struct store_write *writes; /* scratch of a commit */
+	size_t write_room;
+	struct chunk *chunks; /* the first one is being filled */
+	struct chunk *spare;
+	size_t chunk_count;
+	struct buf record;
+};
+
+/* --- memory -------------------------------------------------------------- */
+
+/* Room for `need` items of `size` bytes in *items, doubled as needed. */
+static bool
+grow(void **items, size_t *room, size_t need, size_t size)
+{
+	size_t more = *room ? *room : ENTRIES_FIRST;
+	void *p;
+
+	if (need <= *room)
+		return true;
+	while (more < need)
+		more *= 2;
+	p = realloc(*items, more * size);
+	if (p == NULL)
+		return false;
+	*items = p;
+	*room = more;
+	return true;
+}
+
+static struct str
+keep(struct group *group, const void *p, size_t n)
+{
+	struct chunk *chunk = group->chunks;
+	char *at;
+
+	assert(n <= CHUNK_BYTES);
+	if (chunk == NULL || CHUNK_BYTES - chunk->used < n) {
+		chunk = group->spare;
+		if (chunk)
+			group->spare = chunk->next;
+		else
+			chunk = malloc(sizeof(*chunk));
+		if (chunk == NULL)
+			return STR_NONE;
+		chunk->used = 0;
+		chunk->next = group->chunks;
+		group->chunks = chunk;
+		group->chunk_count++;
+	}
+	at = chunk->bytes + chunk->used;
+	if (n)
+		memcpy(at, p, n);
+	chunk->used += n;
+	return str_bytes(at, n);
+}
+
+static void
+free_chunks(struct chunk *chunk)
+{
+	while (chunk) {
+		struct chunk *next = chunk->next;
+
+		free(chunk);
+		chunk = next;
+	}
+}
+
+/* --- the overlay --------------------------------------------------------- */
+
+static uint64_t
+hash_of(const struct group *group, struct str key)
+{
+	uint64_t h = group->seed ^ key.n, eight;
+
+	for (; key.n >= sizeof(eight); key.p += 8, key.n -= 8) {
+		memcpy(&eight, key.p, sizeof(eight));
+		h = (h ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	for (; key.n > 0; key.p++, key.n--)
+		h = (h ^ (unsigned char)*key.p) * UINT64_C(0xff51afd7ed558ccd);
+	return h ^ h >> 32;
+}
+
+static size_t
+slot_mask(const struct group *group)
+{
+	return group->entry_room * 2 - 1;
+}
+
+/* The slot of the key, or the free one where it would go. */
+static size_t
+find_slot(const struct group *group, uint64_t hash, struct str key)
+{
+	size_t mask = slot_mask(group), slot = hash & mask;
+
+	for (; group->slots[slot]; slot = (slot + 1) & mask) {
+		const struct entry *entry =
+		    &group->entries[group->slots[slot] - 1];
+
+		if (entry->hash == hash && str_eq(entry->key, key))
+			break;
+	}
+	return slot;
+}
+
+static bool
+grow_entries(struct group *group)
+{
+	size_t room = group->entry_room ? group->entry_room * 2 : ENTRIES_FIRST;
+	uint32_t *slots = calloc(room * 2, sizeof(*slots));
+	struct entry *entries;
+
+	if (slots == NULL)
+		return false;
+	entries = realloc(group->entries, room * sizeof(*entries));
+	if (entries == NULL) {
+		free(slots);
+		return false;
+	}
+	free(group->slots);
+	group->entries = entries;
+	group->entry_room = room;
+	group->slots = slots;
+	for (size_t i = 0; i < group->entry_count; i++) {
+		size_t slot = find_slot(group, entries[i].hash, entries[i].key);
+
+		slots[slot] = (uint32_t)i + 1;
+	}
+	return true;
+}
+
+/* The entry of the key, made (UNKNOWN) when there is none; NULL: no memory. */
+static struct entry *
+entry_of(struct group *group, struct str key)
+{
+	uint64_t hash = hash_of(group, key);
+	size_t slot = find_slot(group, hash, key);
+	struct entry *entry;
+	struct str kept;
+
+	if (group->slots[slot])
+		return &group->entries[group->slots[slot] - 1];
+	if (group->entry_count == group->entry_room) {
+		if (!grow_entries(group))
+			return NULL;
+		slot = find_slot(group, hash, key);
+	}
+	kept = keep(group, key.p, key.n);
+	if (kept.p == NULL)
+		return NULL;
+	entry = &group->entries[group->entry_count++];
+	*entry = (struct entry){kept, STR_NONE, hash, ENTRY_UNKNOWN};
+	group->slots[slot] = (uint32_t)group->entry_count;
+	return entry;
+}
+
+/* Empties the overlay; slots one by one, since a large group may have left a
+ * large table to the small ones behind it. */
+static void
+clear(struct group *group)
+{
+	struct chunk *chunk;
+
+	for (size_t i = 0; i < group->entry_count; i++) {
+		size_t mask = slot_mask(group);
+		size_t slot = group->entries[i].hash & mask;
+
+		for (; group->slots[slot]; slot = (slot + 1) & mask)
+			group->slots[slot] = 0;
+	}
+	group->entry_count = group->undo_count = group->event_count = 0;
+	while ((chunk = group->chunks)) {
+		group->chunks = chunk->next;
+		chunk->next = group->spare;
+		group->spare = chunk;
+	}
+	if (group->chunk_count * CHUNK_BYTES > KEPT_BYTES) {
+		free_chunks(group->spare);
+		group->spare = NULL;
+		group->chunk_count = 0;
+	}
+}
+
+/* --- open and close ------------------------------------------------------ */
+
+enum err
+group_open(struct group **out, struct store *store,
+	   const struct store_lease *lease)
+{
+	struct group *group = calloc(1, sizeof(*group));
+	enum err err;
+
+	if (group == NULL)
+		return ERR_NO_MEMORY;
+	group->store = store;
+	group->lease = lease;
+	buf_init(&group->record, RECORD_BYTES_MAX);
+	err = store_head(store, &group->head);
+	if (err == ERR_OK && !grow_entries(group))
+		err = ERR_NO_MEMORY;
+	if (err == ERR_OK && getrandom(&group->seed, sizeof(group->seed), 0) !=
+				 (ssize_t)sizeof(group->seed))
+		err = ERR_UNAVAILABLE;
+	if (err != ERR_OK) {
+		group_close(group);
+		return err;
+	}
+	*out = group;
+	return ERR_OK;
+}
+
+void
+group_close(struct group *group)
+{
+	if (group == NULL)
+		return;
+	free_chunks(group->chunks);
+	free_chunks(group->spare);
+	free(group->entries);
+	free(group->slots);
+	free(group->undos);
+	free(group->events);
+	free(group->writes);
+	buf_fini(&group->record);
+	free(group);
+}
+
+/* --- loading ------------------------------------------------------------- */
+
+/* Reads the entry's value from the store into the overlay. */
+static enum err
+fill(struct group *group, struct entry *entry, struct arena *arena)
+{
+	struct str value;
+	enum err err;
+
+	err = store_load(group->store, &entry->key, 1, &value, arena);
+	if (err != ERR_OK)
+		return err;
+	if (value.p) {
+		value = keep(group, value.p, value.n);
+		if (value.p == NULL)
+			return ERR_NO_MEMORY;
+	}
+	entry->value = value;
+	entry->state = ENTRY_LOADED;
+	return ERR_OK;
+}
+
+enum err
+group_load_bytes(struct group *group, const struct key *key, struct str *out,
+		 struct arena *arena)
+{
+	struct entry *entry;
+	enum err err = ERR_OK;
+
+	if (key->n == 0) {
+		*out = STR_NONE;
+		return ERR_OK;
+	}
+	entry = entry_of(group, key_str(key));
+	if (entry == NULL)
+		return ERR_NO_MEMORY;
+	if (entry->state == ENTRY_UNKNOWN)
+		err = fill(group, entry, arena);
+	if (err == ERR_OK)
+		*out = entry->value;
+	return err;
+}
+
+enum err
+group_load(struct group *group, const struct key *key,
+	   const struct schema *schema, void *out, struct arena *arena)
+{
+	struct str bytes;
+	enum err err = group_load_bytes(group, key, &bytes, arena);
+
+	if (err != ERR_OK)
+		return err;
+	if (bytes.p == NULL)
+		return ERR_NO_SUCH;
+	err = schema_decode(schema, bytes, out, arena, NULL);
+	/* The seal was right, so these are the bytes that were written. */
+	return err == ERR_MALFORMED || err == ERR_BAD_FIELD ? ERR_STORE_CORRUPT
+							    : err;
+}
+
+/* --- writing ------------------------------------------------------------- */
+
+static enum err
+change(struct group *group, const struct key *key, enum entry_state state,
+       struct str bytes)
+{
+	struct entry *entry;
+	void *undos = group->undos;
+	struct str value = STR_NONE;
+	bool is_grown;
+
+	if (key->n == 0 || bytes.n > STORE_VALUE_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	if (group->undo_count >= GROUP_WRITES_MAX)
+		return ERR_OVERLOADED;
+	is_grown = grow(&undos, &group->undo_room, group->undo_count + 1,
+			sizeof(struct undo));
+	group->undos = undos;
+	if (state == ENTRY_PUT)
+		value = keep(group, bytes.p, bytes.n);
+	entry = entry_of(group, key_str(key));
+	if (!is_grown || entry == NULL ||
+	    (state == ENTRY_PUT && value.p == NULL))
+		return ERR_NO_MEMORY;
+	group->undos[group->undo_count++] = (struct undo){
+	    (uint32_t)(entry - group->entries), entry->state, entry->value};
+	entry->state = state;
+	entry->value = value;
+	return ERR_OK;
+}
+
+enum err
+group_put_bytes(struct group *group, const struct key *key, struct str bytes)
+{
+	return change(group, key, ENTRY_PUT, bytes);
+}
+
+enum err
+group_delete(struct group *group, const struct key *key)
+{
+	return change(group, key, ENTRY_DELETED, STR_NONE);
+}
+
+/* The record as bytes that live until the next call. */
+static enum err
+encode(struct group *group, const struct schema *schema, const void *record,
+       struct str *bytes)
+{
+	buf_reset(&group->record);
+	schema_encode(schema, record, &group->record);
+	*bytes = buf_str(&group->record);
+	if (group->record.is_failed || bytes->n > STORE_VALUE_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	return ERR_OK;
+}
+
+enum err
+group_put(struct group *group, const struct key *key,
+	  const struct schema *schema, const void *record)
+{
+	struct str bytes;
+	enum err err = encode(group, schema, record, &bytes);
+
+	return err == ERR_OK ? change(group, key, ENTRY_PUT, bytes) : err;
+}
+
+enum err
+group_event(struct group *group, const struct event *event)
+{
+	struct str bytes;
+	void *events = group->events;
+	enum err err;
+	bool is_grown;
+
+	if (group->event_count >= GROUP_WRITES_MAX)
+		return ERR_OVERLOADED;
+	err = encode(group, &event_schema, event, &bytes);
+	if (err != ERR_OK)
+		return err;
+	bytes = keep(group, bytes.p, bytes.n);
+	is_grown = grow(&events, &group->event_room, group->event_count + 1,
+			sizeof(struct str));
+	group->events = events;
+	if (bytes.p == NULL || !is_grown)
+		return ERR_NO_MEMORY;
+	group->events[group->event_count++] = bytes;
+	return ERR_OK;
+}
+
+struct group_mark
+group_mark(struct group *group)
+{
+	return (struct group_mark){group->undo_count, group->event_count};
+}
+
+void
+group_undo(struct group *group, struct group_mark mark)
+{
+	assert(mark.undo_at <= group->undo_count);
+	assert(mark.event_count <= group->event_count);
+	while (group->undo_count > mark.undo_at) {
+		const struct undo *undo = &group->undos[--group->undo_count];
+		struct entry *entry = &group->entries[undo->entry];
+
+		entry->state = undo->state;
+		entry->value = undo->value;
+	}
+	group->event_count = mark.event_count;
+}
+
+/* --- commit -------------------------------------------------------------- */
+
+static enum err
+commit(struct group *group)
+{
+	struct store_group out = {.events = group->events,
+				  .event_count = group->event_count};
+	void *writes = group->writes;
+	bool is_grown = grow(&writes, &group->write_room, group->entry_count,
+			     sizeof(struct store_write));
+
+	group->writes = writes;
+	if (!is_grown)
+		return ERR_NO_MEMORY;
+	for (size_t i = 0; i < group->entry_count; i++) {
+		const struct entry *entry = &group->entries[i];
+
+		if (entry->state == ENTRY_PUT || entry->state == ENTRY_DELETED)
+			group->writes[out.write_count++] =
+			    (struct store_write){entry->key, entry->value};
+	}
+	out.writes = group->writes;
+	return store_commit(group->store, group->lease, &group->head, &out);
+}
+
+enum err
+group_commit(struct group *group)
+{
+	enum err err = group_is_empty(group) ? ERR_OK : commit(group);
+
+	clear(group);
+	return err;
+}
+
+bool
+group_is_empty(const struct group *group)
+{
+	return group->undo_count == 0 && group->event_count == 0;
+}

@@ -1,0 +1,327 @@
+/*
+ * store_memory: an engine for unit tests: sorted arrays, nothing on a disk, one
+ * handle an instance. It seals as the others do, so that the same code runs.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "lib/fault.h"
+#include "store/engine.h"
+
+struct row {
+	size_t key_n;
+	size_t sealed_n;
+	char bytes[]; /* key, then sealed value */
+};
+
+struct table {
+	struct row **rows;
+	size_t count;
+	size_t room;
+};
+
+struct memory {
+	struct table tables[ENGINE_TABLES];
+	uint64_t token;
+	uint64_t head;
+	int64_t used_bytes;
+};
+
+static enum err
+memory_open(void **engine, const struct store_conf *conf, struct why *why)
+{
+	struct memory *memory = calloc(1, sizeof(*memory));
+
+	(void)conf;
+	if (memory == NULL)
+		return why_set(why, ERR_NO_MEMORY, "out of memory");
+	*engine = memory;
+	return ERR_OK;
+}
+
+static void
+memory_close(void *engine)
+{
+	struct memory *memory = engine;
+
+	for (int t = 0; t < ENGINE_TABLES; t++) {
+		for (size_t i = 0; i < memory->tables[t].count; i++)
+			free(memory->tables[t].rows[i]);
+		free(memory->tables[t].rows);
+	}
+	free(memory);
+}
+
+static enum err
+memory_view_begin(void *engine)
+{
+	(void)engine;
+	return ERR_OK;
+}
+
+static void
+memory_view_end(void *engine)
+{
+	(void)engine;
+}
+
+static struct engine_row
+row_of(const struct row *row)
+{
+	return (struct engine_row){
+	    str_bytes(row->bytes, row->key_n),
+	    str_bytes(row->bytes + row->key_n, row->sealed_n)};
+}
+
+/* The index of the first row at or behind key. */
+static size_t
+locate(const struct table *table, struct str key)
+{
+	size_t low = 0, high = table->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (str_cmp(row_of(table->rows[middle]).key, key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool
+is_at(const struct table *table, size_t index, struct str key)
+{
+	return index < table->count &&
+	       str_eq(row_of(table->rows[index]).key, key);
+}
+
+static enum err
+memory_get(void *engine, const struct str *keys, size_t count,
+	   struct str *sealed)
+{
+	const struct memory *memory = engine;
+	const struct table *table = &memory->tables[ENGINE_KV];
+
+	for (size_t i = 0; i < count; i++) {
+		size_t at = locate(table, keys[i]);
+
+		sealed[i] = is_at(table, at, keys[i])
+				? row_of(table->rows[at]).sealed
+				: STR_NONE;
+	}
+	return ERR_OK;
+}
+
+static enum err
+memory_walk(void *engine, enum engine_table t, struct str from,
+	    engine_row_fn *fn, void *ctx)
+{
+	const struct memory *memory = engine;
+	const struct table *table = &memory->tables[t];
+
+	for (size_t i = locate(table, from); i < table->count; i++) {
+		struct engine_row row = row_of(table->rows[i]);
+
+		if (!fn(ctx, &row))
+			break;
+	}
+	return ERR_OK;
+}
+
+static enum err
+memory_before(void *engine, enum engine_table t, struct str bound,
+	      struct engine_row *row)
+{
+	const struct memory *memory = engine;
+	const struct table *table = &memory->tables[t];
+	size_t at = locate(table, bound);
+
+	*row = at > 0 ? row_of(table->rows[at - 1])
+		      : (struct engine_row){STR_NONE, STR_NONE};
+	return ERR_OK;
+}
+
+static enum err
+memory_count(void *engine, enum engine_table t, uint64_t *rows)
+{
+	const struct memory *memory = engine;
+
+	*rows = memory->tables[t].count;
+	return ERR_OK;
+}
+
+static enum err
+memory_head(void *engine, uint64_t *seq)
+{
+	const struct memory *memory = engine;
+
+	*seq = memory->head;
+	return ERR_OK;
+}
+
+static enum err
+memory_lease_take(void *engine, uint64_t *token, struct why *why)
+{
+	struct memory *memory = engine;
+
+	(void)why;
+	*token = ++memory->token;
+	return ERR_OK;
+}
+
+static void
+memory_lease_release(void *engine)
+{
+	(void)engine;
+}
+
+static struct row *
+row_new(enum engine_table t, struct str key, struct str value)
+{
+	size_t sealed_n = value.n + ENGINE_SEAL_BYTES;
+	struct row *row = malloc(sizeof(*row) + key.n + sealed_n);
+
+	if (row == NULL)
+		return NULL;
+	row->key_n = key.n;
+	row->sealed_n = sealed_n;
+	memcpy(row->bytes, key.p, key.n);
+	engine_seal(t, key, value, row->bytes + key.n);
+	return row;
+}
+
+static bool
+table_reserve(struct table *table, size_t more)
+{
+	size_t room = table->room ? table->room : 64;
+	struct row **rows;
+
+	if (table->room - table->count >= more)
+		return true;
+	while (room - table->count < more)
+		room *= 2;
+	rows = realloc(table->rows, room * sizeof(struct row *));
+	if (rows == NULL)
+		return false;
+	table->rows = rows;
+	table->room = room;
+	return true;
+}
+
+/* Puts row in place of its key's row; NULL removes that. */
+static void
+table_apply(struct memory *memory, enum engine_table t, struct str key,
+	    struct row *row)
+{
+	struct table *table = &memory->tables[t];
+	size_t at = locate(table, key);
+	bool is_there = is_at(table, at, key);
+	struct row **slot = table->rows + at;
+	size_t behind = table->count - at;
+
+	if (is_there) {
+		memory->used_bytes -=
+		    (int64_t)((*slot)->key_n + (*slot)->sealed_n);
+		free(*slot);
+	}
+	if (row)
+		memory->used_bytes += (int64_t)(row->key_n + row->sealed_n);
+	if (row && !is_there) {
+		memmove(slot + 1, slot, behind * sizeof(struct row *));
+		table->count++;
+	} else if (!row && is_there) {
+		memmove(slot, slot + 1, (behind - 1) * sizeof(struct row *));
+		table->count--;
+	}
+	if (row)
+		*slot = row;
+}
+
+/* All new rows are made first, so that applying cannot fail. */
+static enum err
+memory_commit(void *engine, uint64_t token, uint64_t *head,
+	      const struct engine_group *group)
+{
+	struct memory *memory = engine;
+	size_t total = group->write_count + group->event_count, made = 0;
+	unsigned char seq[ENGINE_SEQ_BYTES];
+	struct str seq_key = str_bytes(seq, sizeof(seq));
+	struct row **rows;
+
+	if (token != memory->token || *head != memory->head)
+		return ERR_FENCED;
+	if (fault("store-flush"))
+		return ERR_COMMIT_UNKNOWN;
+	rows = calloc(total + 1, sizeof(struct row *));
+	if (rows == NULL ||
+	    !table_reserve(&memory->tables[ENGINE_KV], group->write_count) ||
+	    !table_reserve(&memory->tables[ENGINE_EV], group->event_count))
+		goto fail;
+	for (; made < total; made++) {
+		size_t event = made - group->write_count;
+
+		if (made >= group->write_count) {
+			engine_put_u64(seq, memory->head + event + 1);
+			rows[made] =
+			    row_new(ENGINE_EV, seq_key, group->events[event]);
+		} else if (group->writes[made]->value.p) {
+			rows[made] =
+			    row_new(ENGINE_KV, group->writes[made]->key,
+				    group->writes[made]->value);
+		} else {
+			continue;
+		}
+		if (rows[made] == NULL)
+			goto fail;
+	}
+	for (size_t i = 0; i < group->write_count; i++)
+		table_apply(memory, ENGINE_KV, group->writes[i]->key, rows[i]);
+	for (size_t i = group->write_count; i < total; i++)
+		table_apply(memory, ENGINE_EV, row_of(rows[i]).key, rows[i]);
+	memory->head += group->event_count;
+	*head = memory->head;
+	free(rows);
+	return ERR_OK;
+fail:
+	for (size_t i = 0; i < made; i++)
+		free(rows[i]);
+	free(rows);
+	return ERR_NO_MEMORY;
+}
+
+static enum err
+memory_space(void *engine, struct engine_space *out)
+{
+	const struct memory *memory = engine;
+
+	*out = (struct engine_space){.used_bytes = memory->used_bytes};
+	return ERR_OK;
+}
+
+static enum err
+memory_check_readers(void *engine, unsigned *cleared)
+{
+	(void)engine;
+	*cleared = 0;
+	return ERR_OK;
+}
+
+const struct engine_ops engine_memory = {
+    .name = "memory",
+    .open = memory_open,
+    .close = memory_close,
+    .view_begin = memory_view_begin,
+    .view_end = memory_view_end,
+    .get = memory_get,
+    .walk = memory_walk,
+    .before = memory_before,
+    .count = memory_count,
+    .head = memory_head,
+    .lease_take = memory_lease_take,
+    .lease_release = memory_lease_release,
+    .commit = memory_commit,
+    .space = memory_space,
+    .check_readers = memory_check_readers,
+};
