@@ -1,0 +1,61 @@
+/*
+ * script: how the scripted upstream answers one request. A test writes it into
+ * its prompt, as words behind `#up`: "#up delay=500 status=429 times=2 key=a".
+ * The prompt passes through the house unchanged, whatever its shape.
+ *
+ *   delay=MS         before the head
+ *   status=CODE      fail so; times=N: only the first N requests with this key
+ *   key=NAME         counter of those failures
+ *   code=TEXT        the error object's code
+ *   retry-after-ms=MS  header of a failure
+ *   cut=STAGE        head, body or mid: stop there ...
+ *   by=HOW           ... by reset (default), close, or silence
+ *   events=N gap=MS  a stream's content events and the time between them
+ *   blank=N          N blank lines (JSON) or comments (stream) first
+ *   in= out= cached= reasoning=   token counts
+ *   size=BYTES       of the answer's text (each event's, in a stream)
+ *   finish=TEXT      finish_reason
+ *   flood=BYTES      so many bytes without a line end in place of the answer
+ *   nousage nodone garbage error redirect crlf    (error: an object in mid-
+ *                    stream; garbage: no JSON)
+ */
+#ifndef INTEGRATION_UPSTREAM_SCRIPT_H
+#define INTEGRATION_UPSTREAM_SCRIPT_H
+
+#include "lib/buf.h"
+
+enum shape { SHAPE_OPENAI, SHAPE_DEEPSEEK, SHAPE_ANTHROPIC };
+enum cut { CUT_NONE, CUT_HEAD, CUT_BODY, CUT_MID };
+enum cut_by { BY_RESET, BY_CLOSE, BY_SILENCE };
+
+#define WORD_BYTES 48
+
+struct script {
+	enum shape shape;
+	bool is_stream;
+	bool wants_usage;
+	bool is_close; /* Connection: close */
+	char model[128];
+	int64_t delay_ms, gap_ms, retry_after_ms;
+	int64_t status, times;
+	int64_t events, blank, size, flood;
+	int64_t input, output, cached, reasoning;
+	enum cut cut;
+	enum cut_by by;
+	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
+	    is_crlf;
+	char key[WORD_BYTES], code[WORD_BYTES], finish[WORD_BYTES];
+};
+
+/* body: the request's JSON. False when a word is not known: a test's bug. */
+bool script_read(struct script *script, enum shape shape, struct str body);
+
+/* The pieces of an answer, in order. Appends piece number `piece` to out.
+ * *wait_ms: before the next one. PIECE_CUT: stop as the script says. */
+enum piece { PIECE_MORE, PIECE_LAST, PIECE_CUT };
+enum piece script_piece(const struct script *script, int64_t piece,
+			struct buf *out, int64_t *wait_ms);
+/* A failure as the provider words it. */
+void script_failure(const struct script *script, struct buf *out);
+
+#endif
