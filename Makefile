@@ -93,6 +93,13 @@ ALL_ROOMS := $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)
 $(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
 
+# Integration tests: the real programs, the scripted upstream, one test binary.
+HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))
+$(B)/upstream: $(call obj,$(wildcard integration-tests/upstream/*.c) $(LIB))
+	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
+$(B)/integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
+	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -117,6 +124,11 @@ check:
 #: make unit         unit tests; T=name runs those whose name or file has it
 unit: $(B)/unit-tests
 	$(B)/unit-tests -j 4 $(T)
+
+#: make integration  the real programs against a scripted upstream; T=name, KILLS=n
+.PHONY: integration
+integration: all $(B)/upstream $(B)/integration-tests
+	$(B)/integration-tests -j 2 $(T)
 
 #: make asan tsan    the tests under the sanitizers
 asan:
