@@ -15,7 +15,7 @@
 
 struct crypto;
 
-/* Makes a new master key file, 0600, refusing to overwrite. */
+/* Makes a new master key file, 0600; ERR_EXISTS: it never overwrites. */
 enum err crypto_make_master_key(const char *path, struct why *why);
 /* Missing, unreadable, readable by others, short: ERR_CONFIG and one line. */
 enum err crypto_open(struct crypto **out, const char *master_key_file,
@@ -39,9 +39,11 @@ void crypto_hash_license_key(struct crypto *crypto, struct str normalized,
  * 80 random bits. Returns the str over out. */
 struct str crypto_make_license_key(struct str prefix,
 				   char out[LICENSE_KEY_BYTES_MAX]);
-/* CHA-****-****-****-ABCD: prefix and last group shown. */
+/* CHA-****-****-****-ABCD: prefix and last four characters shown; a key of
+ * fewer groups has no prefix, a short one shows nothing. */
 struct str crypto_mask_license_key(struct str normalized, struct arena *arena);
 
+/* ERR_TOO_LARGE beyond 64 KiB. */
 enum err crypto_seal(struct crypto *crypto, struct str secret,
 		     struct str identity, struct arena *arena,
 		     struct str *blob);
