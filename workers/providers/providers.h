@@ -1,0 +1,113 @@
+/*
+ * providers: who answers AI requests. A further provider is a row here and, if
+ * it speaks another shape, a wire beside openai.c. The wires are pure: bytes of
+ * an answer in, what they say out; nothing is kept, nothing is sent.
+ */
+#ifndef WORKERS_PROVIDERS_PROVIDERS_H
+#define WORKERS_PROVIDERS_PROVIDERS_H
+
+#include "lib/conf.h"
+#include "lib/json.h"
+#include "workers/sse.h"
+#include "workers/upstream.h"
+
+#define PROVIDER_TOKENS_NONE INT64_MIN /* it did not say */
+#define PROVIDER_TOKENS_MAX INT64_C(1000000000)
+
+/* The provider's own count, field by field; a later number replaces an earlier
+ * one, an absent field leaves it. cache_* are parts of prompt, reasoning is
+ * a part of output. */
+struct provider_usage {
+	int64_t prompt;
+	int64_t cache_read;
+	int64_t cache_write;
+	int64_t output;
+	int64_t reasoning;
+};
+void provider_usage_clear(struct provider_usage *usage);
+/* Both prompt and output were counted. */
+bool provider_usage_is_whole(const struct provider_usage *usage);
+
+/* A whole JSON answer. Strings are raw JSON strings, quotes included, and
+ * point into the answer; absent when there is none. */
+struct provider_answer {
+	struct str model;
+	struct str text;   /* what the assistant says in the first choice */
+	size_t text_bytes; /* generated, in all choices */
+	bool is_failure;   /* an error inside a 200 */
+};
+
+/* One event of a stream, likewise. */
+struct provider_event {
+	struct str model;
+	struct str text;
+	size_t text_bytes;
+	bool is_done;	    /* the stream's regular end */
+	bool is_usage_only; /* only there because usage was asked for */
+	bool is_failure;
+};
+
+/* What an answer that is no 2xx means. */
+enum provider_verdict {
+	PROVIDER_PASS,	/* the client's doing: it gets status and body */
+	PROVIDER_RETRY, /* transient, nothing was billed */
+	PROVIDER_LIMIT, /* likewise, and the provider wants less */
+	PROVIDER_ALARM, /* needs the operator: credentials, balance */
+	PROVIDER_FAIL,
+};
+
+struct provider_wire {
+	const char *path; /* appended to the base URL */
+	/* False: this is no answer of that shape. */
+	bool (*read_answer)(struct str body, struct provider_usage *usage,
+			    struct provider_answer *out);
+	void (*read_event)(const struct sse_event *event,
+			   struct provider_usage *usage,
+			   struct provider_event *out);
+	enum provider_verdict (*judge)(int status, struct str body);
+};
+
+extern const struct provider_wire openai_wire;
+
+#define PROVIDER_PREFIXES_MAX 5
+
+struct provider_row {
+	const char *name;
+	const struct provider_wire *wire; /* NULL: not spoken by this version */
+	const char *key_name;	/* its setting, for messages; NULL = no key:
+				   answered inside the proxy */
+	size_t key_at;		/* in struct conf */
+	size_t base_url_at;	/* in struct conf */
+	const char *key_header; /* the key goes behind it */
+	const char *default_model;
+	const char *max_tokens_name;
+	const char *prefixes[PROVIDER_PREFIXES_MAX]; /* # = a digit */
+};
+
+extern const struct provider_row provider_rows[];
+#define PROVIDER_COUNT 4u
+
+/* The row by name, or the one whose prefix the model has; NULL when there is
+ * none. */
+const struct provider_row *provider_of_name(struct str name);
+const struct provider_row *provider_of_model(struct str model);
+
+/* Which of them this process may call. The one without a key (demo) is on
+ * while no other is. */
+struct providers {
+	bool is_on[PROVIDER_COUNT];
+	struct upstream_target *targets[PROVIDER_COUNT];
+};
+/* ERR_CONFIG: a base URL or key that cannot be used, named in why. */
+enum err providers_open(struct providers *providers, struct upstream *upstream,
+			const struct conf *conf, struct why *why);
+void providers_close(struct providers *providers);
+bool provider_is_on(const struct providers *providers,
+		    const struct provider_row *row);
+/* NULL: answered inside the proxy. */
+struct upstream_target *provider_target(const struct providers *providers,
+					const struct provider_row *row);
+/* The first one that is on. */
+const struct provider_row *providers_first(const struct providers *providers);
+
+#endif

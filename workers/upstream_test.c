@@ -1,0 +1,419 @@
+/*
+ * Tests of the upstream calls against a scripted server on loopback.
+ */
+#include "workers/upstream.h"
+
+#include "lib/test.h"
+#include "workers/scripted_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BIG_BYTES (3u << 20)
+
+struct seen {
+	struct upstream_call *call;
+	int status;
+	int64_t retry_after_ms;
+	char type[64];
+	size_t body_bytes;
+	char body[256];
+	unsigned heads;
+	unsigned ends;
+	struct upstream_end end;
+	unsigned pause_at; /* pause once after so many body calls; 0 = never */
+	unsigned bodies;
+	bool is_paused;
+	bool is_stopping;
+};
+
+static void
+on_head(void *ctx, const struct upstream_head *head)
+{
+	struct seen *seen = ctx;
+
+	CHECK_INT(seen->bodies, 0);
+	seen->heads++;
+	seen->status = head->status;
+	seen->retry_after_ms = head->retry_after_ms;
+	snprintf(seen->type, sizeof(seen->type), "%.*s",
+		 STR_ARG(head->content_type));
+}
+
+static enum upstream_take
+on_body(void *ctx, struct str bytes)
+{
+	struct seen *seen = ctx;
+
+	CHECK(!seen->is_paused);
+	if (seen->is_stopping)
+		return UPSTREAM_STOP;
+	seen->bodies++;
+	if (seen->bodies == seen->pause_at) {
+		seen->is_paused = true;
+		return UPSTREAM_PAUSE;
+	}
+	if (seen->body_bytes + bytes.n < sizeof(seen->body))
+		memcpy(seen->body + seen->body_bytes, bytes.p, bytes.n);
+	seen->body_bytes += bytes.n;
+	return UPSTREAM_TAKEN;
+}
+
+static void
+on_end(void *ctx, const struct upstream_end *end)
+{
+	struct seen *seen = ctx;
+
+	seen->ends++;
+	seen->end = *end;
+	seen->call = NULL;
+}
+
+static const struct upstream_handler handler = {on_head, on_body, on_end};
+
+struct setup {
+	struct scripted scripted;
+	struct loop *loop;
+	struct upstream *upstream;
+	struct upstream_target *target;
+};
+
+static void
+target_at(struct setup *setup, const char *base)
+{
+	static const char *const headers[] = {"Authorization: Bearer test-key",
+					      "Content-Type: application/json",
+					      NULL};
+	struct why why;
+
+	CHECK_OK(upstream_target_open(&setup->target, setup->upstream, base,
+				      "/chat/completions", headers, &why));
+}
+
+static void
+setup_open(struct setup *setup, scripted_fn *fn)
+{
+	struct why why;
+
+	memset(setup, 0, sizeof(*setup));
+	scripted_start(&setup->scripted, fn);
+	CHECK_OK(loop_open(&setup->loop));
+	CHECK_OK(upstream_open(&setup->upstream, setup->loop, 2000, &why));
+	target_at(setup, setup->scripted.base);
+}
+
+static void
+setup_close(struct setup *setup)
+{
+	upstream_target_close(setup->target);
+	upstream_close(setup->upstream);
+	loop_close(setup->loop);
+	scripted_stop(&setup->scripted);
+}
+
+static void
+call_begin(struct setup *setup, struct seen *seen, struct str body,
+	   const char *extra)
+{
+	struct upstream_ask ask = {body, extra, &handler, seen};
+
+	memset(seen, 0, sizeof(*seen));
+	CHECK_OK(upstream_call(setup->target, &ask, &seen->call));
+	CHECK_INT(seen->ends, 0);
+}
+
+static void
+call_finish(struct setup *setup, struct seen *seen)
+{
+	while (seen->ends == 0)
+		CHECK_OK(loop_turn(setup->loop, 1000));
+	CHECK_INT(seen->ends, 1);
+}
+
+static bool
+answer_echo(int fd, struct str request, unsigned nth)
+{
+	char body[32];
+	int n = snprintf(body, sizeof(body), "{\"nth\":%u}", nth);
+
+	(void)request;
+	scripted_answer(fd, 200, "application/json", "",
+			str_bytes(body, (size_t)n));
+	return true;
+}
+
+TEST(upstream_calls_and_keeps_its_connection)
+{
+	struct setup setup;
+	struct seen seen;
+	struct str last;
+
+	setup_open(&setup, answer_echo);
+	for (unsigned i = 1; i <= 3; i++) {
+		call_begin(&setup, &seen, STR("{\"a\":1}"), NULL);
+		call_finish(&setup, &seen);
+		CHECK_OK(seen.end.err);
+		CHECK_INT(seen.end.sends, 1);
+		CHECK_INT(seen.status, 200);
+		CHECK_INT(seen.retry_after_ms, -1);
+		CHECK_STR(str_of(seen.type), STR("application/json"));
+		CHECK_INT(seen.body[7], '0' + (int)i);
+	}
+	CHECK_INT(setup.scripted.shared->connections, 1);
+	CHECK_STR(scripted_last_body(&setup.scripted), STR("{\"a\":1}"));
+	last = scripted_last(&setup.scripted);
+	CHECK(str_starts(last, STR("POST /v1/chat/completions HTTP/1.1\r\n")));
+	CHECK(scripted_last_has(&setup.scripted,
+				"Authorization: Bearer test-key\r\n"));
+	CHECK(!scripted_last_has(&setup.scripted, "Expect"));
+	CHECK(!scripted_last_has(&setup.scripted, "Accept-Encoding"));
+	setup_close(&setup);
+}
+
+TEST(upstream_one_extra_header)
+{
+	static const char trace[] = "traceparent: 00-1-2-01";
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_echo);
+	call_begin(&setup, &seen, STR("{}"), trace);
+	call_finish(&setup, &seen);
+	CHECK(scripted_last_has(&setup.scripted, trace));
+	CHECK(scripted_last_has(&setup.scripted,
+				"Authorization: Bearer test-key\r\n"));
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_finish(&setup, &seen);
+	CHECK(!scripted_last_has(&setup.scripted, "traceparent"));
+	CHECK(scripted_last_has(&setup.scripted,
+				"Authorization: Bearer test-key\r\n"));
+	setup_close(&setup);
+}
+
+TEST(upstream_nobody_listens)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_echo);
+	upstream_target_close(setup.target);
+	target_at(&setup, "http://127.0.0.1:1/v1/");
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(seen.end.sends, 0);
+	CHECK_INT(seen.heads, 0);
+	setup_close(&setup);
+}
+
+static bool
+answer_limits(int fd, struct str request, unsigned nth)
+{
+	(void)request;
+	if (nth == 1)
+		scripted_answer(fd, 429, "application/json",
+				"Retry-After: 7\r\nretry-after-ms: 1500\r\n",
+				STR("{}"));
+	else if (nth == 2)
+		scripted_answer(fd, 503, "text/plain", "Retry-After: 7\r\n",
+				STR("no"));
+	else if (nth == 3)
+		scripted_answer(fd, 307, "text/plain",
+				"Location: http://127.0.0.1:1/\r\n", STR("x"));
+	else if (nth == 4)
+		scripted_answer(
+		    fd, 503, "text/plain",
+		    "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n",
+		    STR("no"));
+	else
+		scripted_send(fd, STR("HTTP/1.1 103 Early Hints\r\n"
+				      "Retry-After: 3\r\n\r\n"
+				      "HTTP/1.1 200 OK\r\n"
+				      "Content-Length: 2\r\n\r\nok"));
+	return true;
+}
+
+TEST(upstream_heads_are_understood)
+{
+	static const struct {
+		int status;
+		int64_t retry_after_ms;
+	} want[] = {{429, 1500}, {503, 7000}, {307, -1}, {503, 0}, {200, -1}};
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_limits);
+	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		call_begin(&setup, &seen, STR("{}"), NULL);
+		call_finish(&setup, &seen);
+		CHECK_OK(seen.end.err);
+		CHECK_INT(seen.heads, 1);
+		CHECK_INT(seen.status, want[i].status);
+		CHECK_INT(seen.retry_after_ms, want[i].retry_after_ms);
+	}
+	CHECK_INT(setup.scripted.shared->requests, 5);
+	setup_close(&setup);
+}
+
+static bool
+answer_cut(int fd, struct str request, unsigned nth)
+{
+	(void)request;
+	if (nth == 1)
+		return false;
+	scripted_send(fd, STR("HTTP/1.1 200 OK\r\n"
+			      "Content-Length: 100\r\n\r\nhalf"));
+	return false;
+}
+
+TEST(upstream_cut_answers)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_cut);
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(seen.end.sends, 1);
+	CHECK_INT(seen.heads, 0);
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(seen.heads, 1);
+	CHECK_INT(seen.body_bytes, 4);
+	setup_close(&setup);
+}
+
+static bool
+answer_big(int fd, struct str request, unsigned nth)
+{
+	char *body = calloc(1, BIG_BYTES);
+
+	(void)request;
+	(void)nth;
+	scripted_answer(fd, 200, "application/json", "",
+			str_bytes(body, BIG_BYTES));
+	free(body);
+	return true;
+}
+
+TEST(upstream_pauses_and_resumes)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_big);
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	seen.pause_at = 5;
+	while (!seen.is_paused)
+		CHECK_OK(loop_turn(setup.loop, 1000));
+	for (unsigned i = 0; i < 20; i++)
+		CHECK_OK(loop_turn(setup.loop, 5));
+	CHECK_INT(seen.bodies, 5);
+	CHECK_INT(seen.ends, 0);
+	seen.is_paused = false;
+	upstream_resume(seen.call);
+	call_finish(&setup, &seen);
+	CHECK_OK(seen.end.err);
+	CHECK_INT(seen.body_bytes, BIG_BYTES);
+	/* Refused in mid-answer, also out of a pause. */
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	seen.pause_at = 2;
+	while (!seen.is_paused)
+		CHECK_OK(loop_turn(setup.loop, 1000));
+	seen.is_paused = false;
+	seen.is_stopping = true;
+	upstream_resume(seen.call);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	setup_close(&setup);
+}
+
+static bool
+answer_never(int fd, struct str request, unsigned nth)
+{
+	(void)request;
+	if (nth == 2) {
+		scripted_answer(fd, 200, "application/json", "", STR("{}"));
+		return true;
+	}
+	scripted_sse_head(fd);
+	scripted_chunk(fd, STR("data: 1\n\n"));
+	scripted_wait_gone(fd);
+	return false;
+}
+
+TEST(upstream_abort_closes_at_once)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_never);
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	while (seen.bodies == 0)
+		CHECK_OK(loop_turn(setup.loop, 1000));
+	upstream_abort(seen.call);
+	while (setup.scripted.shared->gone == 0)
+		CHECK_OK(loop_turn(setup.loop, 1));
+	CHECK_INT(seen.ends, 0);
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_finish(&setup, &seen);
+	CHECK_OK(seen.end.err);
+	/* Given up before anything happened. */
+	call_begin(&setup, &seen, STR("{}"), NULL);
+	upstream_abort(seen.call);
+	CHECK_INT(setup.scripted.shared->requests, 2);
+	setup_close(&setup);
+}
+
+TEST(upstream_base_urls)
+{
+	static const char *const good[] = {
+	    "https://api.openai.com/v1", "https://127.0.0.1:8443",
+	    "http://127.0.0.1:8080/v1",	 "http://127.9.9.9",
+	    "http://localhost:99/",	 "http://[::1]:80/x"};
+	static const char *const bad[] = {"",
+					  "api.openai.com",
+					  "ftp://127.0.0.1/",
+					  "file:///etc/passwd",
+					  "http://api.openai.com/v1",
+					  "http://10.0.0.1/",
+					  "http://127.0.0.1@evil.example/",
+					  "http://localhost.evil.example/",
+					  "http://127.0.0.1.evil.example/",
+					  "https://",
+					  "https:///v1",
+					  "https://a b/",
+					  "https://a/\r\nX: y",
+					  "https://a/?x=1",
+					  "https://a/#f",
+					  "http://[::2]/"};
+	struct why why;
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		CHECK_OK(upstream_base_check(good[i], &why));
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		why.text[0] = '\0';
+		CHECK_ERR(upstream_base_check(bad[i], &why), ERR_CONFIG);
+		CHECK(why.text[0]);
+	}
+}
+
+TEST(upstream_refuses_headers_that_break)
+{
+	static const char *const headers[] = {
+	    "Authorization: Bearer a\r\nX-Evil: 1", NULL};
+	struct upstream_target *target;
+	struct setup setup;
+	struct why why = {"", ""};
+
+	setup_open(&setup, answer_echo);
+	CHECK_ERR(upstream_target_open(&target, setup.upstream,
+				       "https://a.example", "/x", headers,
+				       &why),
+		  ERR_CONFIG);
+	CHECK(strstr(why.text, "Evil") == NULL);
+	setup_close(&setup);
+}
