@@ -1,0 +1,273 @@
+/*
+ * ai: AI requests, handed to a proxy as they came and answered as they come:
+ * one message when the answer is complete, a stream with credit when it is not.
+ * Always holds: what the client has not read is bounded by the credit; a stream
+ * that breaks never ends properly on the wire.
+ */
+#include "edge/ask.h"
+#include "edge/auth.h"
+#include "edge/routes.h"
+#include "lib/json.h"
+
+#define KEEP_ALIVE_MS 15000 /* proxies cut connections that are silent */
+#define NS_PER_MS 1000000
+#define TRACEPARENT_BYTES_MAX 64
+
+/* --- a stream ----------------------------------------------------------------
+ */
+
+static void
+remember_tail(struct http_request *r, struct str part)
+{
+	if (part.n >= 2) {
+		r->stream.tail[0] = part.p[part.n - 2];
+		r->stream.tail[1] = part.p[part.n - 1];
+	} else if (part.n == 1) {
+		r->stream.tail[0] = r->stream.tail[1];
+		r->stream.tail[1] = part.p[0];
+	}
+}
+
+/* Behind an empty line nothing is half said. */
+static bool
+is_between_events(const struct http_request *r)
+{
+	return r->stream.tail[1] == '\0' ||
+	       (r->stream.tail[0] == '\n' && r->stream.tail[1] == '\n');
+}
+
+/* Bytes of ours, which take no credit. */
+static bool
+write_own(struct http_request *r, struct str part)
+{
+	r->stream.uncredited += part.n;
+	return http_stream_write(r, part);
+}
+
+static void
+on_silence(void *ctx)
+{
+	struct http_request *r = ctx;
+	struct loop *loop = edge_of(r)->loop;
+	int64_t silent_ms =
+	    (loop_now_ns(loop) - r->stream.last_part_ns) / NS_PER_MS;
+
+	if (silent_ms >= KEEP_ALIVE_MS) {
+		if (is_between_events(r))
+			write_own(r, STR(": keep-alive\n\n"));
+		r->stream.last_part_ns = loop_now_ns(loop);
+		silent_ms = 0;
+	}
+	loop_timer_set(loop, &r->timer, KEEP_ALIVE_MS - silent_ms, on_silence,
+		       r);
+}
+
+/* The stream is over; err says how. A client must be able to tell that it is
+ * not whole: an error event if it is one of events, and a cut connection. */
+static void
+stream_finish(struct http_request *r, enum err err, struct str body)
+{
+	struct failure failure;
+	bool has_failure;
+
+	loop_timer_clear(edge_of(r)->loop, &r->timer);
+	if (err != ERR_OK && r->stream.is_sse) {
+		has_failure =
+		    body.n > 0 && schema_decode(&failure_schema, body, &failure,
+						&r->arena, NULL) == ERR_OK;
+		buf_reset(&r->scratch);
+		buf_add_z(&r->scratch,
+			  is_between_events(r) ? "data: " : "\n\ndata: ");
+		reply_print_error(&r->scratch, (enum route_shape)r->shape, err,
+				  has_failure ? &failure : NULL, r->id);
+		buf_add_z(&r->scratch, "\n\n");
+		write_own(r, buf_str(&r->scratch));
+	}
+	http_stream_end(r, err == ERR_OK);
+}
+
+/* False: the stream is over. */
+static bool
+stream_part(struct http_request *r, struct str part)
+{
+	r->stream.last_part_ns = loop_now_ns(edge_of(r)->loop);
+	remember_tail(r, part);
+	if (http_stream_write(r, part))
+		return true;
+	/* More than the credit: the worker does not keep to it. */
+	ask_end(r);
+	stream_finish(r, ERR_OVERLOADED, STR_NONE);
+	return false;
+}
+
+void
+ai_consumed(struct http_request *r, size_t bytes)
+{
+	size_t own = r->stream.uncredited;
+
+	if (own > bytes)
+		own = bytes;
+	r->stream.uncredited -= own;
+	if (r->is_asked && bytes > own)
+		bus_credit(edge_of(r)->bus, r->ask_id, bytes - own);
+}
+
+static void
+stream_begin(struct http_request *r, const struct ai_head *head, size_t bytes)
+{
+	r->stream.has_head = true;
+	r->stream.is_sse = head->is_stream;
+	if (head->is_stream) {
+		http_header(r, "Cache-Control", "no-cache");
+		http_header(r, "X-Accel-Buffering", "no");
+	}
+	http_stream(r, (int)head->status,
+		    arena_str(&r->arena, head->content_type).p);
+	/* The head's own bytes are read already. */
+	bus_credit(edge_of(r)->bus, r->ask_id, bytes - head->body.n);
+	if (head->body.n > 0 && !stream_part(r, head->body))
+		return;
+	r->stream.last_part_ns = loop_now_ns(edge_of(r)->loop);
+	if (head->is_stream)
+		loop_timer_set(edge_of(r)->loop, &r->timer, KEEP_ALIVE_MS,
+			       on_silence, r);
+}
+
+/* --- answers
+ * ------------------------------------------------------------------ */
+
+static void
+on_head(struct http_request *r, const struct bus_answer *answer)
+{
+	struct ai_head head;
+
+	if (schema_decode(&ai_head_schema, answer->body, &head, &r->arena,
+			  NULL) != ERR_OK ||
+	    head.status < 200 || head.status > 599) {
+		ask_end(r);
+		reply_error(r, ERR_MALFORMED, NULL);
+		return;
+	}
+	if (head.content_type.n == 0)
+		head.content_type = STR("application/json");
+	reply_rate(r, head.rate_limit, head.rate_remaining, head.rate_reset_ms);
+	reply_headers(r);
+	if (!answer->is_last) {
+		stream_begin(r, &head, answer->body.n);
+		return;
+	}
+	buf_reset(&r->out);
+	buf_add_str(&r->out, head.body);
+	http_reply(r, (int)head.status,
+		   arena_str(&r->arena, head.content_type).p, buf_str(&r->out));
+}
+
+static void
+on_ai(struct http_request *r, const struct bus_answer *answer)
+{
+	if (!r->stream.has_head) {
+		if (answer->err != ERR_OK)
+			ask_reply_failure(r, answer->err, answer->body);
+		else
+			on_head(r, answer);
+		return;
+	}
+	if (answer->err == ERR_OK && answer->body.n > 0 &&
+	    !stream_part(r, answer->body))
+		return;
+	if (answer->is_last)
+		stream_finish(r, answer->err, answer->body);
+}
+
+/* --- questions
+ * ---------------------------------------------------------------- */
+
+/* The site in the body of our own shape; a body that is no JSON is the proxy's
+ * to refuse. */
+static void
+take_domain(struct http_request *r)
+{
+	static const char name[] = "\"domain\"";
+	struct str key = r->key, domain = STR_NONE;
+
+	if (r->shape != SHAPE_API ||
+	    memmem(r->body.p, r->body.n, name, sizeof(name) - 1) == NULL)
+		return;
+	if (auth_read(&r->head, buf_str(&r->body), &key, &domain, &r->arena,
+		      NULL) == ERR_OK)
+		r->domain = domain;
+}
+
+void
+serve_chat(struct http_request *r)
+{
+	struct ai_request question;
+
+	if (r->body.n == 0) {
+		reply_error(r, ERR_BAD_REQUEST, "the body is empty: send JSON");
+		return;
+	}
+	take_domain(r);
+	schema_clear(&ai_request_schema, &question);
+	question.request_id = r->id;
+	question.key = r->key;
+	question.domain = r->domain;
+	question.shape = r->shape == SHAPE_API ? STR("chat") : STR("openai");
+	if (r->head.header[AUDIT_TRACEPARENT].n <= TRACEPARENT_BYTES_MAX)
+		question.traceparent = r->head.header[AUDIT_TRACEPARENT];
+	question.body = buf_str(&r->body);
+	ask(r, &(struct ask){
+		   .pool = r->route->pool,
+		   .schema = &ai_request_schema,
+		   .in = &question,
+		   .takes_errors = true,
+		   .deadline_ms = routes_deadline_ms(r),
+		   .fn = on_ai,
+	       });
+	http_body_done(r);
+}
+
+static void
+on_models(struct http_request *r, const struct bus_answer *answer)
+{
+	struct models_answer models;
+	uint32_t i;
+
+	if (schema_decode(&models_answer_schema, answer->body, &models,
+			  &r->arena, NULL) != ERR_OK) {
+		reply_error(r, ERR_MALFORMED, NULL);
+		return;
+	}
+	buf_add_z(&r->out, "{\"object\":\"list\",\"data\":[");
+	for (i = 0; i < models.models_count; i++) {
+		const struct priced_model *model = &models.models[i];
+		int64_t created_ms =
+		    model->created_at > 0 ? model->created_at : 0;
+
+		buf_add_z(&r->out, i ? ",{\"id\":" : "{\"id\":");
+		json_write_string(&r->out, model->id);
+		buf_add_z(&r->out, ",\"object\":\"model\",\"created\":");
+		buf_add_int(&r->out, created_ms / 1000);
+		buf_add_z(&r->out, ",\"owned_by\":");
+		json_write_string(&r->out, model->provider);
+		buf_add_char(&r->out, '}');
+	}
+	buf_add_z(&r->out, "]}");
+	http_header(r, "Cache-Control", "no-store");
+	reply_json(r, 200);
+}
+
+void
+serve_models(struct http_request *r)
+{
+	struct models_list question = {.key = r->key, .domain = r->domain};
+
+	ask(r, &(struct ask){
+		   .pool = r->route->pool,
+		   .schema = &models_list_schema,
+		   .in = &question,
+		   .is_repeatable = true,
+		   .deadline_ms = routes_deadline_ms(r),
+		   .fn = on_models,
+	       });
+}

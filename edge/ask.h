@@ -1,0 +1,31 @@
+/*
+ * ask: a question to a pool of workers for one HTTP request, and what becomes
+ * of it when the answer, an error, or the end of the request comes first.
+ */
+#ifndef EDGE_ASK_H
+#define EDGE_ASK_H
+
+#include "edge/edge.h"
+#include "lib/msg.h"
+
+struct ask {
+	enum edge_pool pool;
+	const struct schema *schema;
+	const void *in;
+	bool is_repeatable; /* a read: may be asked again elsewhere */
+	bool takes_errors;  /* fn hears of them too; else they are replied */
+	uint32_t deadline_ms;
+	void (*fn)(struct http_request *request,
+		   const struct bus_answer *answer);
+};
+
+/* One question at a time for each request. When it cannot even be asked, the
+ * request is refused (takes_errors: fn is called) before this returns. */
+void ask(struct http_request *request, const struct ask *question);
+/* The request is over: the answer is no longer wanted. */
+void ask_end(struct http_request *request);
+/* Refuses with what a worker said: body is a failure message. */
+void ask_reply_failure(struct http_request *request, enum err err,
+		       struct str body);
+
+#endif

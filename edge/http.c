@@ -1,0 +1,611 @@
+/*
+ * http: see http.h. libmicrohttpd 0.9.75 with epoll and no thread of its own:
+ * its epoll descriptor is watched by our loop, MHD_run is called once a turn in
+ * a hook before the bus sends, so that what a turn's requests ask goes out in
+ * that turn. It closes a connection whose answer is queued before the body was
+ * read; therefore refusals wait for the end of a body that is small enough.
+ * Always holds: a suspended connection is resumed exactly once; a request goes
+ * back to the free list only when libmicrohttpd says that it is over.
+ */
+#include "edge/http.h"
+
+#include "edge/deadlines.h"
+#include "edge/requests.h"
+
+#include <assert.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#if MHD_VERSION < 0x00097500
+#error "libmicrohttpd 0.9.75 or newer is needed"
+#endif
+
+/* It clears the pool for each request: no larger than heads need. */
+#define CONNECTION_BYTES 16384u
+#define RUNS_A_TURN_MAX 8
+#define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
+#define BODY_KEPT_BYTES (64u << 10)
+#define DRAIN_IDLE_MS 1000
+#define CLOSE_RUNS_MAX 64
+
+struct http_connection {
+	struct deadline deadline;
+	struct http *http;
+	struct MHD_Connection *mhd;
+	const char *target_fault;
+	struct http_request *request; /* NULL between requests */
+	struct loop_fd *hangup;
+};
+
+struct http {
+	struct http_options options;
+	struct MHD_Daemon *daemon;
+	struct loop_fd *watch;
+	struct loop_timer again; /* work is left that no descriptor tells of */
+	struct deadlines deadlines;
+	struct requests requests;
+	unsigned connection_count;
+	bool is_dirty; /* MHD_run has something to do */
+	bool is_draining;
+	bool has_hook;
+};
+
+/* --- waking and resting -----------------------------------------------------
+ */
+
+static void
+mark_dirty(struct http *http)
+{
+	http->is_dirty = true;
+	loop_wake(http->options.loop);
+}
+
+static void
+wake(struct http_request *r)
+{
+	if (!r->is_suspended)
+		return;
+	r->is_suspended = false;
+	MHD_resume_connection(r->connection->mhd);
+	mark_dirty(r->connection->http);
+}
+
+/* The other side closed, or half-closed, which counts as gone: nobody who still
+ * wants an answer does that. */
+static void
+on_hangup(void *ctx, int fd, uint32_t events)
+{
+	struct http_request *r = ctx;
+	struct http_connection *connection = r->connection;
+
+	(void)events;
+	loop_fd_remove(connection->http->options.loop, connection->hangup);
+	connection->hangup = NULL;
+	r->is_gone = true;
+	shutdown(fd, SHUT_RDWR); /* also when its answer is being written */
+	wake(r);
+}
+
+/* Only from a callback of libmicrohttpd. */
+static void
+rest(struct http_request *r)
+{
+	struct http_connection *connection = r->connection;
+	struct http *http = connection->http;
+
+	r->is_suspended = true;
+	MHD_suspend_connection(connection->mhd);
+	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_WORK);
+	if (!r->is_watched || connection->hangup)
+		return;
+	/* Without a watch it would be noticed at the next write. */
+	loop_fd_add(http->options.loop, connection->deadline.fd, EPOLLRDHUP,
+		    on_hangup, r, &connection->hangup);
+}
+
+/* --- answers
+ * ------------------------------------------------------------------ */
+
+void
+http_header(struct http_request *r, const char *name, const char *value)
+{
+	assert(r->header_count < HTTP_REPLY_HEADERS_MAX);
+	r->headers[r->header_count++] = (struct http_reply_header){name, value};
+}
+
+static void
+reply_begin(struct http_request *r, int status, const char *content_type)
+{
+	assert(!r->is_replied);
+	r->is_replied = true;
+	r->status = status;
+	if (content_type)
+		http_header(r, "Content-Type", content_type);
+	wake(r);
+}
+
+void
+http_reply(struct http_request *r, int status, const char *content_type,
+	   struct str body)
+{
+	r->reply = body;
+	reply_begin(r, status, content_type);
+}
+
+void
+http_stream(struct http_request *r, int status, const char *content_type)
+{
+	r->is_stream = true;
+	buf_reset(&r->out);
+	reply_begin(r, status, content_type);
+}
+
+bool
+http_stream_write(struct http_request *r, struct str part)
+{
+	assert(r->is_stream && !r->is_stream_over);
+	if (r->is_gone)
+		return true;
+	if (r->out.n - r->stream_at + part.n > HTTP_STREAM_BYTES_MAX)
+		return false;
+	if (r->stream_at > 0) {
+		buf_drop(&r->out, r->stream_at);
+		r->stream_at = 0;
+	}
+	buf_add_str(&r->out, part);
+	wake(r);
+	return !r->out.is_failed;
+}
+
+void
+http_stream_end(struct http_request *r, bool is_whole)
+{
+	assert(r->is_stream && !r->is_stream_over);
+	r->is_stream_over = true;
+	r->is_stream_whole = is_whole;
+	wake(r);
+}
+
+void
+http_body_done(struct http_request *r)
+{
+	if (r->body.room <= BODY_KEPT_BYTES)
+		return;
+	buf_fini(&r->body);
+	*r->connection->http->options.bodies_held -= r->held_bytes;
+	r->held_bytes = 0;
+}
+
+static ssize_t
+stream_read(void *ctx, uint64_t position, char *to, size_t room)
+{
+	struct http_request *r = ctx;
+	struct http_connection *connection = r->connection;
+	size_t n = r->out.n - r->stream_at;
+
+	(void)position;
+	if (r->is_gone)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n == 0 && r->is_stream_over)
+		return r->is_stream_whole ? MHD_CONTENT_READER_END_OF_STREAM
+					  : MHD_CONTENT_READER_END_WITH_ERROR;
+	if (n == 0) {
+		rest(r);
+		return 0;
+	}
+	if (connection->deadline.state != DEADLINE_WRITE)
+		deadlines_enter(&connection->http->deadlines,
+				&connection->deadline, DEADLINE_WRITE);
+	if (n > room)
+		n = room;
+	memcpy(to, r->out.p + r->stream_at, n);
+	r->stream_at += n;
+	if (r->stream_at == r->out.n) {
+		buf_reset(&r->out);
+		r->stream_at = 0;
+	}
+	connection->http->options.calls->consumed(r, n);
+	return (ssize_t)n;
+}
+
+static struct MHD_Response *
+response_make(struct http_request *r)
+{
+	/* libmicrohttpd only reads a persistent buffer. */
+	union {
+		const char *in;
+		void *out;
+	} body = {.in = r->reply.p};
+
+	if (r->is_stream)
+		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN,
+							 CONNECTION_BYTES / 2,
+							 stream_read, r, NULL);
+	return MHD_create_response_from_buffer(r->reply.n, body.out,
+					       MHD_RESPMEM_PERSISTENT);
+}
+
+static enum MHD_Result
+reply_queue(struct http_request *r)
+{
+	struct http_connection *connection = r->connection;
+	struct http *http = connection->http;
+	struct MHD_Response *response = response_make(r);
+	enum MHD_Result ok = MHD_YES;
+	size_t i;
+
+	if (response == NULL)
+		return MHD_NO;
+	for (i = 0; i < r->header_count && ok == MHD_YES; i++)
+		ok = MHD_add_response_header(response, r->headers[i].name,
+					     r->headers[i].value);
+	if (ok == MHD_YES && http->is_draining)
+		ok = MHD_add_response_header(response, "Connection", "close");
+	if (ok == MHD_YES)
+		ok = MHD_queue_response(connection->mhd, (unsigned)r->status,
+					response);
+	MHD_destroy_response(response);
+	deadlines_enter(&http->deadlines, &connection->deadline,
+			DEADLINE_WRITE);
+	return ok;
+}
+
+/* --- requests as libmicrohttpd tells of them --------------------------------
+ */
+
+static struct http_connection *
+connection_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/* The raw target: later it is unescaped in place. */
+static void *
+on_target(void *ctx, const char *target, struct MHD_Connection *mhd)
+{
+	struct http_connection *connection = connection_of(mhd);
+
+	(void)ctx;
+	if (connection == NULL)
+		return NULL;
+	connection->target_fault = audit_target(str_of(target));
+	if (connection->deadline.state == DEADLINE_IDLE)
+		deadlines_enter(&connection->http->deadlines,
+				&connection->deadline, DEADLINE_HEAD);
+	return NULL;
+}
+
+static enum MHD_Result
+on_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
+	  const char *value, size_t value_n)
+{
+	(void)kind;
+	audit_add(ctx, str_bytes(name, name_n),
+		  str_bytes(value ? value : "", value ? value_n : 0));
+	return MHD_YES;
+}
+
+static enum MHD_Result
+request_begin(struct http_connection *connection, const char *url,
+	      const char *method, const char *version)
+{
+	struct http *http = connection->http;
+	struct http_request *r = requests_take(&http->requests);
+	const char *fault;
+
+	if (r == NULL)
+		return MHD_NO;
+	connection->request = r;
+	r->connection = connection;
+	r->ctx = http->options.ctx;
+	r->method = method;
+	r->path = str_of(url);
+	r->began_ns = loop_now_ns(http->options.loop);
+	audit_begin(&r->head);
+	MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, on_header,
+				    &r->head);
+	fault = audit_end(&r->head, str_of(version));
+	if (connection->target_fault)
+		fault = connection->target_fault;
+	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_BODY);
+	http->options.calls->begin(r, fault);
+	if (!r->is_replied)
+		return MHD_YES;
+	/* What is refused for its framing, or is too much to read away, is
+	 * answered at once, which closes the connection. */
+	if (fault || r->head.is_chunked ||
+	    r->head.content_length > (int64_t)SWALLOW_BYTES_MAX)
+		return reply_queue(r);
+	return MHD_YES;
+}
+
+static enum MHD_Result
+take_body(struct http_request *r, struct str part)
+{
+	struct http *http = r->connection->http;
+	const struct http_options *options = &http->options;
+	size_t held = r->body.room;
+
+	if (!r->is_replied && part.n > r->body_limit_bytes - r->body.n)
+		options->calls->overflow(r, false);
+	if (!r->is_replied &&
+	    *options->bodies_held + part.n > options->bodies_held_max)
+		options->calls->overflow(r, true);
+	if (r->is_replied) {
+		r->swallowed_bytes += part.n;
+		return r->swallowed_bytes > SWALLOW_BYTES_MAX ? MHD_NO
+							      : MHD_YES;
+	}
+	buf_add_str(&r->body, part);
+	if (r->body.is_failed)
+		options->calls->overflow(r, true);
+	r->held_bytes += r->body.room - held;
+	*options->bodies_held += r->body.room - held;
+	return MHD_YES;
+}
+
+static enum MHD_Result
+on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
+	   const char *method, const char *version, const char *upload,
+	   size_t *upload_n, void **request)
+{
+	struct http_connection *connection;
+	struct http_request *r = *request;
+	struct http *http = ctx;
+	enum MHD_Result ok;
+
+	if (r == NULL) {
+		connection = connection_of(mhd);
+		if (connection == NULL)
+			return MHD_NO;
+		ok = request_begin(connection, url, method, version);
+		*request = connection->request;
+		return ok;
+	}
+	if (r->is_gone)
+		return MHD_NO;
+	if (*upload_n > 0) {
+		struct str part = str_bytes(upload, *upload_n);
+
+		*upload_n = 0;
+		return take_body(r, part);
+	}
+	if (!r->is_handled && !r->is_replied) {
+		r->is_handled = true;
+		http->options.calls->handle(r);
+	}
+	if (r->is_replied)
+		return reply_queue(r);
+	rest(r);
+	return MHD_YES;
+}
+
+static void
+on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
+	     enum MHD_RequestTerminationCode why)
+{
+	struct http *http = ctx;
+	struct http_request *r = *request;
+	struct http_connection *connection = connection_of(mhd);
+
+	(void)why;
+	*request = NULL;
+	if (connection == NULL)
+		return;
+	loop_fd_remove(http->options.loop, connection->hangup);
+	connection->hangup = NULL;
+	connection->request = NULL;
+	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
+	if (r == NULL)
+		return;
+	http->options.calls->end(r);
+	*http->options.bodies_held -= r->held_bytes;
+	requests_give(&http->requests, r);
+}
+
+static void
+on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
+	      enum MHD_ConnectionNotificationCode code)
+{
+	struct http *http = ctx;
+	struct http_connection *connection = *socket_context;
+	const union MHD_ConnectionInfo *info;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (connection == NULL)
+			return;
+		deadlines_remove(&http->deadlines, &connection->deadline);
+		http->connection_count--;
+		free(connection);
+		*socket_context = NULL;
+		return;
+	}
+	connection = calloc(1, sizeof(*connection));
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	*socket_context = connection;
+	if (connection == NULL || info == NULL)
+		return; /* its first request is refused */
+	connection->http = http;
+	connection->mhd = mhd;
+	http->connection_count++;
+	deadlines_add(&http->deadlines, &connection->deadline,
+		      info->connect_fd);
+}
+
+/* --- the daemon in our loop -------------------------------------------------
+ */
+
+static void
+on_readable(void *ctx, int fd, uint32_t events)
+{
+	struct http *http = ctx;
+
+	(void)fd;
+	(void)events;
+	http->is_dirty = true;
+}
+
+static void
+on_again(void *ctx)
+{
+	struct http *http = ctx;
+
+	http->is_dirty = true;
+}
+
+/* Each run leaves what it made ready (a queued answer, a further read) for the
+ * next one; a bounded number of them here, the rest in the next turn. */
+static void
+on_turn(void *ctx)
+{
+	struct http *http = ctx;
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+	unsigned runs = 0;
+
+	while (http->is_dirty && runs++ < RUNS_A_TURN_MAX) {
+		http->is_dirty = false;
+		MHD_run(http->daemon);
+		if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES &&
+		    wait_ms == 0)
+			http->is_dirty = true;
+	}
+	if (http->is_dirty)
+		loop_timer_set(http->options.loop, &http->again, 0, on_again,
+			       http);
+}
+
+static struct MHD_Daemon *
+daemon_start(struct http *http)
+{
+	const struct http_options *o = &http->options;
+
+	return MHD_start_daemon(
+	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0, NULL,
+	    NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, o->listen_fd,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+	    MHD_OPTION_CONNECTION_LIMIT, o->connections,
+	    MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->connections_per_ip,
+	    MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_URI_LOG_CALLBACK,
+	    on_target, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+}
+
+static enum err
+daemon_watch(struct http *http)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	enum err e;
+
+	if (info == NULL)
+		return ERR_INTERNAL;
+	e = loop_fd_add(http->options.loop, info->epoll_fd, EPOLLIN,
+			on_readable, http, &http->watch);
+	if (e != ERR_OK)
+		return e;
+	e = loop_turn_add(http->options.loop, on_turn, http);
+	http->has_hook = e == ERR_OK;
+	return e;
+}
+
+enum err
+http_open(struct http **out, const struct http_options *options,
+	  struct why *why)
+{
+	const int64_t limit_ms[DEADLINE_STATES] = {
+	    [DEADLINE_HEAD] = options->head_ms,
+	    [DEADLINE_BODY] = options->body_ms,
+	    [DEADLINE_WRITE] = options->write_ms,
+	    [DEADLINE_IDLE] = options->idle_ms,
+	};
+	struct http *http = calloc(1, sizeof(*http));
+	enum err e = ERR_NO_MEMORY;
+
+	if (http == NULL) {
+		close(options->listen_fd);
+		return why_set(why, e, "no memory for a listener");
+	}
+	http->options = *options;
+	deadlines_init(&http->deadlines, options->loop, limit_ms);
+	http->daemon = daemon_start(http);
+	if (http->daemon)
+		e = daemon_watch(http);
+	if (e != ERR_OK) {
+		http_close(http);
+		return why_set(why, e, "the HTTP library did not start");
+	}
+	mark_dirty(http); /* the first run arms the listening socket */
+	*out = http;
+	return ERR_OK;
+}
+
+void
+http_drain(struct http *http)
+{
+	if (http->is_draining)
+		return;
+	http->is_draining = true;
+	MHD_quiesce_daemon(http->daemon);
+	if (http->deadlines.limit_ms[DEADLINE_IDLE] > DRAIN_IDLE_MS)
+		http->deadlines.limit_ms[DEADLINE_IDLE] = DRAIN_IDLE_MS;
+	mark_dirty(http);
+}
+
+unsigned
+http_connections(const struct http *http)
+{
+	return http->connection_count;
+}
+
+/* Cuts every connection off; those that rest are resumed, as libmicrohttpd
+ * demands before it stops. */
+static void
+cut_all(struct http *http)
+{
+	unsigned runs = 0;
+	size_t i;
+
+	for (i = 0; i < DEADLINE_STATES; i++) {
+		struct deadline *at = http->deadlines.first[i];
+
+		for (; at; at = at->next) {
+			/* The deadline is its connection's first member. */
+			struct http_connection *connection = (void *)at;
+
+			shutdown(at->fd, SHUT_RDWR);
+			if (connection->request == NULL)
+				continue;
+			connection->request->is_gone = true;
+			wake(connection->request);
+		}
+	}
+	while (http->connection_count > 0 && runs++ < CLOSE_RUNS_MAX)
+		MHD_run(http->daemon);
+}
+
+void
+http_close(struct http *http)
+{
+	if (http == NULL)
+		return;
+	if (http->daemon) {
+		if (!http->is_draining)
+			MHD_quiesce_daemon(http->daemon);
+		cut_all(http);
+		loop_fd_remove(http->options.loop, http->watch);
+		MHD_stop_daemon(http->daemon);
+	}
+	close(http->options.listen_fd);
+	if (http->has_hook)
+		loop_turn_remove(http->options.loop, on_turn, http);
+	loop_timer_clear(http->options.loop, &http->again);
+	deadlines_fini(&http->deadlines);
+	requests_fini(&http->requests);
+	free(http);
+}

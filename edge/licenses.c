@@ -1,0 +1,100 @@
+/*
+ * licenses: may this key be used on this site, and on which sites it is in use.
+ * Asked by every plugin, once a day or on each page: the hot path.
+ */
+#include "edge/ask.h"
+#include "edge/routes.h"
+
+static void
+on_validated(struct http_request *r, const struct bus_answer *answer)
+{
+	struct validate_answer out;
+	enum err verdict;
+
+	if (schema_decode(&validate_answer_schema, answer->body, &out,
+			  &r->arena, NULL) != ERR_OK) {
+		reply_error(r, ERR_MALFORMED, NULL);
+		return;
+	}
+	verdict = out.err >= 0 && out.err < ERR_COUNT ? (enum err)out.err
+						      : ERR_INTERNAL;
+	if (out.retry_after_ms >= 0)
+		reply_retry_after(r, out.retry_after_ms);
+	else if (verdict == ERR_RATE_LIMITED)
+		reply_retry_after(r, 0);
+	if (err_row(verdict)->http_status == 401)
+		http_header(r, "WWW-Authenticate", "Bearer");
+	reply_schema(r, err_row(verdict)->http_status, &validate_answer_schema,
+		     &out);
+}
+
+void
+serve_validate(struct http_request *r)
+{
+	struct validate_license question = {.key = r->key, .domain = r->domain};
+
+	ask(r, &(struct ask){
+		   .pool = r->route->pool,
+		   .schema = &validate_license_schema,
+		   .in = &question,
+		   .is_repeatable = true,
+		   .deadline_ms = routes_deadline_ms(r),
+		   .fn = on_validated,
+	       });
+}
+
+static void
+on_activation(struct http_request *r, const struct bus_answer *answer)
+{
+	struct activation_answer out;
+
+	if (schema_decode(&activation_answer_schema, answer->body, &out,
+			  &r->arena, NULL) != ERR_OK)
+		reply_error(r, ERR_MALFORMED, NULL);
+	else
+		reply_schema(r, 200, &activation_answer_schema, &out);
+}
+
+static bool
+has_domain(struct http_request *r)
+{
+	struct why why;
+
+	if (r->domain.n > 0)
+		return true;
+	why_field(&why, ERR_BAD_FIELD, "domain",
+		  "no site: send it as `domain` or X-Site-Url");
+	reply_why(r, ERR_BAD_FIELD, &why);
+	return false;
+}
+
+static void
+ask_activation(struct http_request *r, const struct schema *schema,
+	       const void *in)
+{
+	ask(r, &(struct ask){
+		   .pool = r->route->pool,
+		   .schema = schema,
+		   .in = in,
+		   .deadline_ms = routes_deadline_ms(r),
+		   .fn = on_activation,
+	       });
+}
+
+void
+serve_activate(struct http_request *r)
+{
+	struct activate question = {.key = r->key, .domain = r->domain};
+
+	if (has_domain(r))
+		ask_activation(r, &activate_schema, &question);
+}
+
+void
+serve_deactivate(struct http_request *r)
+{
+	struct deactivate question = {.key = r->key, .domain = r->domain};
+
+	if (has_domain(r))
+		ask_activation(r, &deactivate_schema, &question);
+}

@@ -1,0 +1,246 @@
+/*
+ * reply: see reply.h. Header values live in the request's arena.
+ *
+ * CORS: a workspace's origins are data of the store, which the edge does not
+ * have. Nothing here is authorised by a cookie, only by a key that the page
+ * must already hold, so every origin may read the answers ("*", never with
+ * credentials), and a preflight asks nobody.
+ */
+#include "edge/reply.h"
+
+#include "edge/edge.h"
+#include "lib/clock.h"
+#include "lib/json.h"
+
+#define MS_PER_S 1000
+#define RETRY_AFTER_DEFAULT_MS 1000
+
+void
+reply_headers(struct http_request *r)
+{
+	http_header(r, "x-request-id", r->id_text);
+	if (listener_of(r)->which != LISTENER_PUBLIC ||
+	    r->head.header[AUDIT_ORIGIN].p == NULL)
+		return;
+	http_header(r, "Access-Control-Allow-Origin", "*");
+	http_header(r, "Access-Control-Expose-Headers",
+		    "x-request-id, Retry-After, RateLimit-Limit, "
+		    "RateLimit-Remaining, RateLimit-Reset");
+}
+
+/* Left out when there is no memory for it: the answer stands without. */
+static void
+header_int(struct http_request *r, const char *name, int64_t value)
+{
+	struct str text = arena_printf(&r->arena, "%lld", (long long)value);
+
+	if (text.p)
+		http_header(r, name, text.p);
+}
+
+static int64_t
+seconds_up(int64_t ms)
+{
+	return ms / MS_PER_S + (ms % MS_PER_S > 0);
+}
+
+void
+reply_rate(struct http_request *r, int64_t limit, int64_t remaining,
+	   int64_t reset_ms)
+{
+	if (limit != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Limit", limit);
+	if (remaining != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Remaining", remaining);
+	if (reset_ms != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Reset", seconds_up(reset_ms));
+}
+
+void
+reply_retry_after(struct http_request *r, int64_t retry_after_ms)
+{
+	int64_t seconds = seconds_up(retry_after_ms);
+
+	header_int(r, "Retry-After", seconds > 1 ? seconds : 1);
+}
+
+/* --- shapes ------------------------------------------------------------------
+ */
+
+/* What OpenAI's service sends in `type` for the like of it. */
+static const char *
+openai_type(enum err err)
+{
+	int status = err_row(err)->http_status;
+
+	if (err == ERR_LIMIT_REACHED)
+		return "insufficient_quota";
+	if (status == 429)
+		return "requests";
+	return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+static void
+add_member(struct buf *out, const char *name, struct str value)
+{
+	buf_printf(out, "\"%s\":", name);
+	json_write_string(out, value);
+}
+
+static void
+add_line(struct buf *out, const struct failure *failure)
+{
+	if (failure->line.n == 0)
+		return;
+	buf_add_z(out, ",\"line\":");
+	buf_add_str(out, failure->line);
+}
+
+static void
+print_api(struct buf *out, enum err err, const struct failure *failure,
+	  struct str request_id)
+{
+	buf_add_z(out, "{\"error\":{");
+	add_member(out, "code", str_of(err_code(err)));
+	buf_add_char(out, ',');
+	add_member(out, "message", failure->message);
+	buf_add_char(out, ',');
+	add_member(out, "request_id", request_id);
+	if (failure->field.n) {
+		buf_add_char(out, ',');
+		add_member(out, "field", failure->field);
+	}
+	if (failure->limit.n) {
+		buf_add_char(out, ',');
+		add_member(out, "limit", failure->limit);
+	}
+	add_line(out, failure);
+	buf_add_z(out, "}}");
+}
+
+static void
+print_openai(struct buf *out, enum err err, const struct failure *failure)
+{
+	buf_add_z(out, "{\"error\":{");
+	add_member(out, "message", failure->message);
+	buf_add_char(out, ',');
+	add_member(out, "type", str_of(openai_type(err)));
+	buf_add_z(out, ",\"param\":");
+	if (failure->field.n)
+		json_write_string(out, failure->field);
+	else
+		buf_add_z(out, "null");
+	buf_add_char(out, ',');
+	add_member(out, "code", str_of(err_code(err)));
+	add_line(out, failure);
+	buf_add_z(out, "}}");
+}
+
+static bool
+is_verdict(enum err err)
+{
+	int status = err_row(err)->http_status;
+
+	return status == 401 || status == 403 || status == 429;
+}
+
+static void
+print_validate(struct buf *out, enum err err, const struct failure *failure)
+{
+	struct validate_answer answer;
+
+	schema_clear(&validate_answer_schema, &answer);
+	answer.valid = false;
+	answer.code = str_of(err_code(err));
+	answer.message = failure->message;
+	answer.checked_at = clock_wall_ms();
+	schema_print_json(&validate_answer_schema, &answer, out);
+}
+
+void
+reply_print_error(struct buf *out, enum route_shape shape, enum err err,
+		  const struct failure *failure, struct str request_id)
+{
+	struct failure own;
+
+	schema_clear(&failure_schema, &own);
+	if (failure)
+		own = *failure;
+	if (own.message.n == 0)
+		own.message = str_of(err_text(err));
+	if (shape == SHAPE_VALIDATE && is_verdict(err))
+		print_validate(out, err, &own);
+	else if (shape == SHAPE_OPENAI)
+		print_openai(out, err, &own);
+	else
+		print_api(out, err, &own, request_id);
+}
+
+/* --- sending
+ * ------------------------------------------------------------------ */
+
+void
+reply_json(struct http_request *r, int status)
+{
+	static const char no_memory[] = "{\"error\":{\"code\":\"NO_MEMORY\","
+					"\"message\":\"out of memory\"}}";
+
+	reply_headers(r);
+	if (r->out.is_failed)
+		http_reply(r, err_row(ERR_NO_MEMORY)->http_status,
+			   "application/json", str_of(no_memory));
+	else
+		http_reply(r, status, "application/json", buf_str(&r->out));
+}
+
+void
+reply_schema(struct http_request *r, int status, const struct schema *schema,
+	     const void *in)
+{
+	schema_print_json(schema, in, &r->out);
+	reply_json(r, status);
+}
+
+void
+reply_failure(struct http_request *r, enum err err,
+	      const struct failure *failure)
+{
+	const struct err_row *row = err_row(err);
+	int64_t retry_ms = failure ? failure->retry_after_ms : SCHEMA_INT_NONE;
+
+	if (retry_ms < 0 &&
+	    (row->http_status == 429 || row->http_status == 503))
+		retry_ms = RETRY_AFTER_DEFAULT_MS;
+	if (retry_ms >= 0)
+		reply_retry_after(r, retry_ms);
+	if (failure)
+		reply_rate(r, failure->rate_limit, failure->rate_remaining,
+			   failure->rate_reset_ms);
+	if (row->http_status == 401) /* RFC 9110, section 15.5.2 */
+		http_header(r, "WWW-Authenticate", "Bearer");
+	buf_reset(&r->out);
+	reply_print_error(&r->out, (enum route_shape)r->shape, err, failure,
+			  r->id);
+	reply_json(r, row->http_status);
+}
+
+void
+reply_error(struct http_request *r, enum err err, const char *text)
+{
+	struct failure failure;
+
+	schema_clear(&failure_schema, &failure);
+	failure.message = str_of(text);
+	reply_failure(r, err, &failure);
+}
+
+void
+reply_why(struct http_request *r, enum err err, const struct why *why)
+{
+	struct failure failure;
+
+	schema_clear(&failure_schema, &failure);
+	failure.message = str_of(why->text);
+	failure.field = str_of(why->field);
+	reply_failure(r, err, &failure);
+}

@@ -1,0 +1,44 @@
+/*
+ * reply: answers in the shapes that clients expect. Every answer carries
+ * x-request-id; every refusal carries its code, a sentence that says what to
+ * do, and Retry-After and RateLimit-* where they apply.
+ */
+#ifndef EDGE_REPLY_H
+#define EDGE_REPLY_H
+
+#include "edge/http.h"
+#include "lib/msg.h"
+
+enum route_shape {
+	SHAPE_API,	/* {"error":{code,message,request_id}} */
+	SHAPE_OPENAI,	/* {"error":{message,type,param,code}} */
+	SHAPE_VALIDATE, /* 401, 403, 429 as a validation result; else API */
+};
+
+/* Appends the body of a refusal. failure may be NULL: the error's own text. */
+void reply_print_error(struct buf *out, enum route_shape shape, enum err err,
+		       const struct failure *failure, struct str request_id);
+
+/* Sends request->out as JSON. */
+void reply_json(struct http_request *request, int status);
+/* Prints it and sends it. */
+void reply_schema(struct http_request *request, int status,
+		  const struct schema *schema, const void *in);
+/* Refuses in the request's shape. text NULL: the error's own. */
+void reply_error(struct http_request *request, enum err err, const char *text);
+void reply_why(struct http_request *request, enum err err,
+	       const struct why *why);
+void reply_failure(struct http_request *request, enum err err,
+		   const struct failure *failure);
+
+/* Headers that every answer needs: for handlers that send with http_reply or
+ * http_stream themselves. Once a request. */
+void reply_headers(struct http_request *request);
+/* RateLimit-Limit, -Remaining, -Reset; absent values are left out.
+ * draft-ietf-httpapi-ratelimit-headers-03, the separate fields. */
+void reply_rate(struct http_request *request, int64_t limit, int64_t remaining,
+		int64_t reset_ms);
+/* Retry-After in whole seconds, at least 1. RFC 9110, section 10.2.3. */
+void reply_retry_after(struct http_request *request, int64_t retry_after_ms);
+
+#endif
