@@ -178,6 +178,17 @@ http_body_done(struct http_request *r)
 	r->held_bytes = 0;
 }
 
+/* MHD_CONTENT_READER_END_WITH_ERROR would leave a connection that has rested
+ * closed inside, and open outside, for ever. So its next write fails instead:
+ * the byte never leaves. What was written before still arrives. */
+static ssize_t
+stream_cut(const struct http_request *r, char *to)
+{
+	shutdown(r->connection->deadline.fd, SHUT_RDWR);
+	*to = '\n';
+	return 1;
+}
+
 static ssize_t
 stream_read(void *ctx, uint64_t position, char *to, size_t room)
 {
@@ -187,10 +198,10 @@ stream_read(void *ctx, uint64_t position, char *to, size_t room)
 
 	(void)position;
 	if (r->is_gone)
-		return MHD_CONTENT_READER_END_WITH_ERROR;
+		return stream_cut(r, to);
 	if (n == 0 && r->is_stream_over)
 		return r->is_stream_whole ? MHD_CONTENT_READER_END_OF_STREAM
-					  : MHD_CONTENT_READER_END_WITH_ERROR;
+					  : stream_cut(r, to);
 	if (n == 0) {
 		rest(r);
 		return 0;

@@ -1,0 +1,646 @@
+/*
+ * http_test: a listener with small handlers behind it, and raw clients in the
+ * same thread: the loop is turned until they have what they wait for.
+ */
+#include "edge/http.h"
+
+#include "lib/clock.h"
+#include "lib/proc.h"
+#include "lib/test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WAIT_MS 5000
+#define GET_ "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
+
+struct world {
+	struct loop *loop;
+	struct http *http;
+	struct sockaddr_in address;
+	size_t bodies_held;
+	struct http_request *waiting; /* the last one left without answer */
+	unsigned ended;
+	unsigned begun;
+	size_t consumed;
+	struct http_options options;
+};
+
+static struct world world;
+
+/* --- handlers by path
+ * --------------------------------------------------------- */
+
+static void
+on_begin(struct http_request *r, const char *fault)
+{
+	world.begun++;
+	r->body_limit_bytes = 1000;
+	if (fault)
+		http_reply(r, 400, "text/plain", str_of(fault));
+	else if (str_eq(r->path, STR("/none")))
+		http_reply(r, 404, "text/plain", STR("none"));
+}
+
+static void
+on_handle(struct http_request *r)
+{
+	if (str_eq(r->path, STR("/wait"))) {
+		r->is_watched = true;
+		world.waiting = r;
+	} else if (str_eq(r->path, STR("/stream"))) {
+		r->is_watched = true;
+		world.waiting = r;
+		http_stream(r, 200, "text/event-stream");
+	} else if (str_eq(r->path, STR("/big"))) {
+		buf_reserve(&r->out, 8u << 20);
+		memset(r->out.p, 'x', 8u << 20);
+		r->out.n = 8u << 20;
+		http_reply(r, 200, "text/plain", buf_str(&r->out));
+	} else {
+		http_header(r, "x-test", "1");
+		buf_add_str(&r->out, buf_str(&r->body));
+		buf_add_z(&r->out, "hello");
+		http_reply(r, 200, "text/plain", buf_str(&r->out));
+	}
+}
+
+static void
+on_overflow(struct http_request *r, bool is_full)
+{
+	http_reply(r, is_full ? 503 : 413, "text/plain", STR("no"));
+}
+
+static void
+on_consumed(struct http_request *r, size_t bytes)
+{
+	(void)r;
+	world.consumed += bytes;
+}
+
+static void
+on_end(struct http_request *r)
+{
+	if (world.waiting == r)
+		world.waiting = NULL;
+	world.ended++;
+}
+
+static const struct http_calls calls = {on_begin, on_handle, on_overflow,
+					on_consumed, on_end};
+
+/* --- the world
+ * ------------------------------------------------------------------ */
+
+static void
+defaults(void)
+{
+	world.options = (struct http_options){
+	    .calls = &calls,
+	    .connections = 4096,
+	    .connections_per_ip = 4096,
+	    .head_ms = 5000,
+	    .body_ms = 5000,
+	    .write_ms = 5000,
+	    .idle_ms = 5000,
+	    .bodies_held = &world.bodies_held,
+	    .bodies_held_max = 1u << 20,
+	};
+}
+
+static void
+begin(void)
+{
+	socklen_t n = sizeof(world.address);
+	struct why why;
+
+	if (world.options.calls == NULL)
+		defaults();
+	CHECK_OK(loop_open(&world.loop));
+	world.options.loop = world.loop;
+	CHECK_OK(proc_listen("127.0.0.1:0", &world.options.listen_fd, &why));
+	CHECK(getsockname(world.options.listen_fd, (void *)&world.address,
+			  &n) == 0);
+	CHECK_OK(http_open(&world.http, &world.options, &why));
+}
+
+static void
+finish(void)
+{
+	http_close(world.http);
+	loop_close(world.loop);
+	CHECK_INT(world.begun, world.ended);
+	CHECK_INT(world.bodies_held, 0);
+}
+
+static int
+client(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0);
+	CHECK(connect(fd, (void *)&world.address, sizeof(world.address)) == 0);
+	return fd;
+}
+
+static void
+say(int fd, const char *text)
+{
+	size_t n = strlen(text);
+
+	CHECK_INT(send(fd, text, n, MSG_NOSIGNAL), n);
+}
+
+static bool
+is_late(int64_t began_ms)
+{
+	return clock_mono_ms() - began_ms > WAIT_MS;
+}
+
+/* Turns until `text` has been received, or (NULL) the end; what came is in
+ * `got`. */
+static char got[1u << 16];
+static size_t got_n;
+
+static bool
+hear(int fd, const char *text)
+{
+	int64_t began_ms = clock_mono_ms();
+
+	got_n = 0;
+	got[0] = '\0';
+	while (!is_late(began_ms)) {
+		ssize_t n = recv(fd, got + got_n, sizeof(got) - 1 - got_n,
+				 MSG_DONTWAIT);
+
+		if (n > 0) {
+			got_n += (size_t)n;
+			got[got_n] = '\0';
+		}
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return text == NULL;
+		if (text && strstr(got, text))
+			return true;
+		if (n < 0)
+			loop_turn(world.loop, 5);
+	}
+	return false;
+}
+
+static bool
+turn_until_waiting(void)
+{
+	int64_t began_ms = clock_mono_ms();
+
+	while (world.waiting == NULL && !is_late(began_ms))
+		loop_turn(world.loop, 5);
+	return world.waiting != NULL;
+}
+
+static bool
+turn_until_ended(unsigned count)
+{
+	int64_t began_ms = clock_mono_ms();
+
+	while (world.ended < count && !is_late(began_ms))
+		loop_turn(world.loop, 5);
+	return world.ended >= count;
+}
+
+/* --- tests
+ * ---------------------------------------------------------------------- */
+
+TEST(http_keeps_alive)
+{
+	int fd, i;
+
+	begin();
+	fd = client();
+	for (i = 0; i < 3; i++) {
+		say(fd, GET_);
+		CHECK(hear(fd, "\r\n\r\nhello"));
+		CHECK(strncmp(got, "HTTP/1.1 200 ", 13) == 0);
+		CHECK(strstr(got, "x-test: 1\r\n"));
+		CHECK(strstr(got, "Content-Length: 5\r\n"));
+	}
+	CHECK_INT(http_connections(world.http), 1);
+	close(fd);
+	finish();
+}
+
+TEST(http_takes_bodies_in_parts)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd,
+	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+	loop_turn(world.loop, 20);
+	say(fd, "def");
+	CHECK(hear(fd, "\r\n\r\nabcdefhello"));
+	say(fd,
+	    "POST /hello HTTP/1.1\r\nHost: a\r\n"
+	    "Transfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n1\r\nz\r\n0\r\n\r\n");
+	CHECK(hear(fd, "\r\n\r\nxyzhello"));
+	close(fd);
+	finish();
+}
+
+TEST(http_answers_later)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	http_reply(world.waiting, 200, "text/plain", STR("late"));
+	CHECK(hear(fd, "\r\n\r\nlate"));
+	say(fd, GET_);
+	CHECK(hear(fd, "hello"));
+	close(fd);
+	finish();
+}
+
+TEST(http_refuses_what_the_audit_refuses)
+{
+	static const char *const bad[] = {
+	    "GET /a//b HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET / HTTP/1.1\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
+	    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+	    "Content-Length: 2\r\n\r\nxx",
+	    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+	    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+	    "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+	};
+	size_t i;
+
+	begin();
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = client();
+
+		say(fd, bad[i]);
+		if (!hear(fd, NULL))
+			test_fail(__FILE__, __LINE__, "row %zu stays open", i);
+		if (strncmp(got, "HTTP/1.1 400 ", 13) != 0 &&
+		    strncmp(got, "HTTP/1.0 400 ", 13) != 0)
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, got);
+		close(fd);
+	}
+	finish();
+}
+
+TEST(http_keeps_the_connection_of_a_small_refusal)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd,
+	    "POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+	CHECK(hear(fd, "none"));
+	CHECK(strstr(got, "HTTP/1.1 404"));
+	say(fd, GET_);
+	CHECK(hear(fd, "hello"));
+	close(fd);
+	finish();
+}
+
+TEST(http_limits_bodies)
+{
+	char part[1024];
+	int fd, i;
+
+	begin();
+	memset(part, 'a', sizeof(part) - 1);
+	part[sizeof(part) - 1] = '\0';
+	fd = client();
+	say(fd,
+	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1023\r\n\r\n");
+	say(fd, part);
+	CHECK(hear(fd, "\r\n\r\nno"));
+	CHECK(strstr(got, "413"));
+	close(fd);
+	/* Without an end: cut off, not read for ever. */
+	fd = client();
+	say(fd, "POST /hello HTTP/1.1\r\nHost: a\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n");
+	for (i = 0; i < 4096; i++) {
+		if (send(fd, "3ff\r\n", 5, MSG_NOSIGNAL) < 0 ||
+		    send(fd, part, 1023, MSG_NOSIGNAL) < 0 ||
+		    send(fd, "\r\n", 2, MSG_NOSIGNAL) < 0)
+			break;
+		loop_turn(world.loop, 0);
+	}
+	CHECK(i < 4096);
+	close(fd);
+	finish();
+}
+
+TEST(http_bounds_all_bodies_together)
+{
+	int fd;
+
+	defaults();
+	world.options.bodies_held_max = 100;
+	begin();
+	fd = client();
+	say(fd,
+	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n");
+	say(fd, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+	CHECK(hear(fd, "\r\n\r\nno"));
+	CHECK(strstr(got, "503"));
+	close(fd);
+	finish();
+}
+
+TEST(http_streams)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	CHECK(hear(fd, "\r\n\r\n"));
+	CHECK(strstr(got, "Transfer-Encoding: chunked\r\n"));
+	CHECK(http_stream_write(world.waiting, STR("one\n")));
+	CHECK(hear(fd, "one\n"));
+	CHECK(http_stream_write(world.waiting, STR("two\n")));
+	CHECK(hear(fd, "two\n"));
+	CHECK_INT(world.consumed, 8);
+	http_stream_end(world.waiting, true);
+	CHECK(hear(fd, "0\r\n\r\n"));
+	say(fd, GET_);
+	CHECK(hear(fd, "hello"));
+	close(fd);
+	finish();
+}
+
+TEST(http_cuts_a_broken_stream)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	CHECK(http_stream_write(world.waiting, STR("one\n")));
+	http_stream_end(world.waiting, false);
+	CHECK(hear(fd, NULL));
+	CHECK(strstr(got, "one\n"));
+	CHECK(strstr(got, "0\r\n\r\n") == NULL);
+	loop_turn(world.loop, 20);
+	CHECK_INT(http_connections(world.http), 0);
+	close(fd);
+	finish();
+}
+
+TEST(http_bounds_a_stream)
+{
+	static char part[1u << 16];
+	unsigned i;
+	int fd;
+
+	begin();
+	fd = client();
+	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	for (i = 0; i < HTTP_STREAM_BYTES_MAX / sizeof(part); i++)
+		CHECK(http_stream_write(world.waiting,
+					str_bytes(part, sizeof(part))));
+	CHECK(!http_stream_write(world.waiting, STR("x")));
+	close(fd);
+	CHECK(turn_until_ended(1));
+	finish();
+}
+
+TEST(http_notices_who_leaves)
+{
+	int fd, i;
+
+	begin();
+	for (i = 0; i < 4; i++) {
+		fd = client();
+		say(fd, i < 2 ? "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+			      : "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+		CHECK(turn_until_waiting());
+		if (i % 2)
+			shutdown(fd, SHUT_WR);
+		else
+			close(fd);
+		CHECK(turn_until_ended((unsigned)i + 1));
+		CHECK(world.waiting == NULL);
+		if (i % 2)
+			close(fd);
+	}
+	finish();
+}
+
+static int64_t
+ms_until_closed(int fd)
+{
+	int64_t began_ms = clock_mono_ms();
+
+	CHECK(hear(fd, NULL));
+	return clock_mono_ms() - began_ms;
+}
+
+TEST(http_ends_slow_heads)
+{
+	int slow, silent, kept;
+
+	defaults();
+	world.options.head_ms = 200;
+	begin();
+	silent = client();
+	slow = client();
+	kept = client();
+	say(slow, "GET / HTTP/1.1\r\nHos");
+	say(kept, GET_);
+	CHECK(hear(kept, "hello"));
+	CHECK(ms_until_closed(silent) < 1000);
+	CHECK(ms_until_closed(slow) < 1000);
+	/* Kept alive it may be silent for longer, but not begin a head. */
+	say(kept, GET_);
+	CHECK(hear(kept, "hello"));
+	loop_turn(world.loop, 50);
+	say(kept, "GE");
+	CHECK(ms_until_closed(kept) < 1500);
+	close(slow);
+	close(silent);
+	close(kept);
+	finish();
+}
+
+TEST(http_ends_slow_bodies_and_idle_connections)
+{
+	int body, idle;
+
+	defaults();
+	world.options.body_ms = 200;
+	world.options.idle_ms = 300;
+	begin();
+	body = client();
+	say(body,
+	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\na");
+	CHECK(ms_until_closed(body) < 1000);
+	idle = client();
+	say(idle, GET_);
+	CHECK(hear(idle, "hello"));
+	CHECK(ms_until_closed(idle) < 1500);
+	close(body);
+	close(idle);
+	finish();
+}
+
+TEST(http_ends_stalled_readers)
+{
+	int small = 4096, fd = socket(AF_INET, SOCK_STREAM, 0);
+	int64_t began_ms;
+
+	defaults();
+	world.options.write_ms = 300;
+	begin();
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	CHECK(connect(fd, (void *)&world.address, sizeof(world.address)) == 0);
+	say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	began_ms = clock_mono_ms();
+	CHECK(turn_until_ended(1));
+	CHECK(clock_mono_ms() - began_ms >= 250);
+	close(fd);
+	finish();
+}
+
+TEST(http_does_not_end_slow_readers)
+{
+	int fd;
+	size_t total = 0;
+	int64_t began_ms;
+
+	defaults();
+	world.options.write_ms = 200;
+	begin();
+	fd = client();
+	say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	began_ms = clock_mono_ms();
+	while (total < 8u << 20 && !is_late(began_ms)) {
+		ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+
+		CHECK(n != 0);
+		if (n > 0)
+			total += (size_t)n;
+		loop_turn(world.loop, 5);
+	}
+	CHECK(total >= 8u << 20);
+	close(fd);
+	finish();
+}
+
+TEST(http_drains)
+{
+	int busy, idle;
+	int64_t began_ms = clock_mono_ms();
+
+	begin();
+	busy = client();
+	idle = client();
+	say(idle, GET_);
+	CHECK(hear(idle, "hello"));
+	say(busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	http_drain(world.http);
+	http_reply(world.waiting, 200, "text/plain", STR("late"));
+	CHECK(hear(busy, NULL));
+	CHECK(strstr(got, "late"));
+	CHECK(strstr(got, "Connection: close\r\n"));
+	CHECK(hear(idle, NULL));
+	while (http_connections(world.http) > 0 && !is_late(began_ms))
+		loop_turn(world.loop, 5);
+	CHECK_INT(http_connections(world.http), 0);
+	close(busy);
+	close(idle);
+	finish();
+}
+
+/* Whoever else holds the socket goes on accepting. */
+TEST(http_drain_leaves_the_socket_open)
+{
+	int held, fd;
+	struct http_options options;
+	struct why why;
+
+	begin();
+	held = dup(world.options.listen_fd);
+	http_drain(world.http);
+	fd = client();
+	say(fd, GET_);
+	loop_turn(world.loop, 20);
+	http_close(world.http);
+	options = world.options;
+	options.listen_fd = held;
+	CHECK_OK(http_open(&world.http, &options, &why));
+	CHECK(hear(fd, "hello"));
+	close(fd);
+	finish();
+}
+
+TEST(http_close_cuts_everybody_off)
+{
+	int fds[3], i;
+
+	begin();
+	fds[0] = client();
+	fds[1] = client();
+	fds[2] = client();
+	say(fds[0], "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(turn_until_waiting());
+	say(fds[1], "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(hear(fds[1], "\r\n\r\n"));
+	say(fds[2], "GET /wa");
+	loop_turn(world.loop, 10);
+	finish();
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+TEST_LIMITED(http_serves_beside_a_slowloris, 60)
+{
+	static int slow[2000];
+	size_t i;
+	int fd, rounds;
+
+	defaults();
+	world.options.head_ms = 1000;
+	begin();
+	for (i = 0; i < 2000; i++) {
+		slow[i] = client();
+		say(slow[i], "GET / HTTP/1.1\r\nX: ");
+		loop_turn(world.loop, 0);
+	}
+	fd = client();
+	for (rounds = 0; rounds < 100; rounds++) {
+		say(fd, GET_);
+		CHECK(hear(fd, "hello"));
+	}
+	CHECK(hear(slow[1999], NULL));
+	for (i = 0; i < 2000; i++)
+		close(slow[i]);
+	close(fd);
+	finish();
+}
