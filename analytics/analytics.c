@@ -126,8 +126,7 @@ on_timer(void *ctx)
 	timer_set(analytics, is_behind ? 0 : FOLLOW_EVERY_MS);
 }
 
-/* --- messages ---------------------------------------------------------------
- */
+/* --- messages ------------------------------------------------------------- */
 
 static enum err
 handle_replay(struct context *context, const void *in, void *out)
@@ -173,8 +172,7 @@ static const struct worker_row rows[] = {
     {&analytics_sync_schema, &analytics_synced_schema, handle_sync},
 };
 
-/* --- the worker
- * --------------------------------------------------------------- */
+/* --- the worker ----------------------------------------------------------- */
 
 static enum err
 worker_open(struct pool *pool, void **state, struct why *why)

@@ -139,8 +139,7 @@ fold_day_open(struct fold *fold, struct str workspace, int64_t ms, bool is_told)
 	return e;
 }
 
-/* --- subscriptions ----------------------------------------------------------
- */
+/* --- subscriptions -------------------------------------------------------- */
 
 static void
 day_move(struct day *day, const struct movement *m)

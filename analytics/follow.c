@@ -16,8 +16,7 @@
 #define STATE_VERSION 1
 #define ROWS_MAP_BYTES_MAX (INT64_C(16) << 30)
 
-/* --- a chunk ----------------------------------------------------------------
- */
+/* --- a chunk -------------------------------------------------------------- */
 
 static void
 chunk_begin(struct follow *follow, const struct generation *generation)
@@ -163,8 +162,13 @@ follow_seq(const struct follow *follow)
 	return follow->live.seq;
 }
 
-/* --- opening
- * ------------------------------------------------------------------ */
+enum err
+follow_head(struct follow *follow, uint64_t *seq)
+{
+	return store_head(follow->log, seq);
+}
+
+/* --- opening -------------------------------------------------------------- */
 
 enum err
 follow_put_state(struct follow *follow)

@@ -59,8 +59,7 @@ is_italian(struct str locale)
 	return str_starts(locale, STR("it"));
 }
 
-/* --- numbers ---------------------------------------------------------------
- */
+/* --- numbers -------------------------------------------------------------- */
 
 /* 1234567 -> "1.234.567" */
 static void
@@ -106,8 +105,7 @@ add_money(struct buf *out, const struct note_words *words)
 	buf_printf(out, "%c%02d", italian ? ',' : '.', (int)(cents % 100));
 }
 
-/* --- templates -------------------------------------------------------------
- */
+/* --- templates ------------------------------------------------------------ */
 
 /* Text of people: without control characters, and without the joint's sign. */
 static void
@@ -245,8 +243,7 @@ note_milestone_licenses(int64_t count)
 	return milestone(count, 5);
 }
 
-/* --- a day's list ----------------------------------------------------------
- */
+/* --- a day's list --------------------------------------------------------- */
 
 static bool
 is_before(const struct day_note *a, const struct day_note *b)

@@ -18,8 +18,7 @@ state_of(const struct fold *fold, const struct event *event,
 	return e == ERR_OK || e == ERR_NO_MEMORY ? e : ERR_STORE_CORRUPT;
 }
 
-/* --- settings ----------------------------------------------------------------
- */
+/* --- settings ------------------------------------------------------------- */
 
 static enum err
 fold_workspace(struct fold *fold, const struct event *event)
@@ -57,8 +56,7 @@ fold_plan(struct fold *fold, const struct event *event)
 	return group_put(fold->group, &key, &plan_label_schema, &label);
 }
 
-/* --- customers
- * ---------------------------------------------------------------- */
+/* --- customers ------------------------------------------------------------ */
 
 static enum err
 payer_load(struct fold *fold, struct str customer_id, struct key *key,
@@ -137,8 +135,7 @@ fold_customer_deleted(struct fold *fold, const struct event *event)
 	return group_put(fold->group, &key, &payer_schema, &payer);
 }
 
-/* --- subscriptions
- * -------------------------------------------------------------- */
+/* --- subscriptions -------------------------------------------------------- */
 
 static struct stake
 stake_of(const struct fold *fold, const struct subscription *subscription,
@@ -188,8 +185,7 @@ fold_subscription(struct fold *fold, const struct event *event)
 			  event->event_date);
 }
 
-/* --- AI requests
- * ------------------------------------------------------------------ */
+/* --- AI requests ---------------------------------------------------------- */
 
 static int64_t
 count_of(int64_t i)
@@ -274,9 +270,7 @@ fold_usage(struct fold *fold, const struct event *event)
 	return group_put(fold->group, &key, &provisional_schema, &provisional);
 }
 
-/* --- notes
- * ---------------------------------------------------------------------------
- */
+/* --- notes -------------------------------------------------------------- */
 
 /* The plan's name as the log told it, else its code with a capital. */
 static enum err
@@ -340,8 +334,7 @@ fold_note(struct fold *fold, const struct event *event)
 	return note_add(&fold->day, &note, fold->arena);
 }
 
-/* --- the table
- * ------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------ */
 
 typedef enum err fold_fn(struct fold *fold, const struct event *event);
 

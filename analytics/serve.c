@@ -16,8 +16,7 @@
 #define REPLAY_MS (3600 * 1000)
 #define ANSWER_BYTES_MAX 65536u
 
-/* --- reading
- * ------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------- */
 
 struct reading {
 	struct str from;
@@ -161,8 +160,7 @@ analytics_read(struct store *store, struct str workspace, struct str from,
 	return e;
 }
 
-/* --- catching up
- * ---------------------------------------------------------------- */
+/* --- catching up ---------------------------------------------------------- */
 
 /* One question to the process; ERR_UNAVAILABLE when it is down. */
 static enum err
@@ -257,8 +255,7 @@ analytics_show(const struct conf *conf, struct str workspace, struct str from,
 	return e;
 }
 
-/* --- replay
- * ------------------------------------------------------------------------ */
+/* --- replay --------------------------------------------------------------- */
 
 static enum err
 replay_here(const struct conf *conf, struct arena *arena,

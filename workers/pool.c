@@ -83,7 +83,7 @@ pool_name(const struct pool *pool)
 	return pool->name;
 }
 
-/* --- answers ------------------------------------------------------------ */
+/* --- answers -------------------------------------------------------------- */
 
 static void
 failure_complete(struct failure *failure, enum err e)
@@ -132,7 +132,7 @@ answer_why(struct pool *pool, struct bus_from *from, enum err e,
 	answer_failure(pool, from, e, &failure);
 }
 
-/* --- turns -------------------------------------------------------------- */
+/* --- turns ---------------------------------------------------------------- */
 
 static void
 turn_begin(struct pool *pool)
@@ -215,7 +215,7 @@ turn_is_full(const struct pool *pool)
 	       clock_mono_ns() - pool->turn_start_ns > TURN_NS_MAX;
 }
 
-/* --- requests ----------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------- */
 
 static void
 metrics_answer_add(struct pool *pool, struct bus_from *from)
@@ -322,7 +322,7 @@ on_peer(void *ctx, const struct bus_peer_state *state)
 		pool->worker->peer(pool->state, state);
 }
 
-/* --- the supervisor, and the end ---------------------------------------- */
+/* --- the supervisor, and the end ------------------------------------------ */
 
 static void
 on_watchdog(void *ctx)
@@ -372,7 +372,7 @@ on_signal(void *ctx, int signal_number, int64_t pid)
 	on_drain(pool);
 }
 
-/* --- starting ------------------------------------------------------------ */
+/* --- starting ------------------------------------------------------------- */
 
 static enum err
 log_start(const struct pool *pool, struct why *why)

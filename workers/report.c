@@ -16,7 +16,7 @@ count_of(int64_t i)
 	return i == SCHEMA_INT_NONE ? 0 : i;
 }
 
-/* --- loading ------------------------------------------------------------ */
+/* --- loading -------------------------------------------------------------- */
 
 void
 report_zone(const struct workspace *workspace, char zone[REPORT_ZONE_BYTES])
@@ -124,7 +124,7 @@ report_load(struct store *store, struct str license_hash, int64_t now_ms,
 	return ERR_OK;
 }
 
-/* --- what it says -------------------------------------------------------- */
+/* --- what it says --------------------------------------------------------- */
 
 void
 report_license(const struct report_subject *subject, int64_t now_ms,
@@ -233,7 +233,7 @@ report_limits(const struct report_subject *subject, int64_t now_ms,
 	return ERR_OK;
 }
 
-/* --- usage --------------------------------------------------------------- */
+/* --- usage ---------------------------------------------------------------- */
 
 static struct usage_sum
 sum_of(const struct rollup *rollup)

@@ -30,7 +30,7 @@ struct validate {
 	bool is_viewing;
 };
 
-/* --- one licence --------------------------------------------------------- */
+/* --- one licence ---------------------------------------------------------- */
 
 /* The licence's hash. Without a possible key it is one that no key has, so
  * that the caller does the same work. */
@@ -182,7 +182,7 @@ admit(struct context *context, struct str key, struct str site,
 			   : e;
 }
 
-/* --- validate_license ---------------------------------------------------- */
+/* --- validate_license ----------------------------------------------------- */
 
 static bool
 is_about_key(enum err e)
@@ -382,8 +382,7 @@ const struct worker_row validate_rows[] = {
 const size_t validate_row_count =
     sizeof(validate_rows) / sizeof(validate_rows[0]);
 
-/* --- the worker ------------------------------------------------------------
- */
+/* --- the worker ----------------------------------------------------------- */
 
 static enum err
 check_master_key(struct store *store, struct crypto *crypto, struct why *why)
