@@ -2,7 +2,7 @@
  * ledger: every write of the house as handlers over a group (store/group.h).
  * The usage process runs them on the bus; the command tools run the same ones
  * themselves while no ledger runs. Load, pure decision, put: a handler that
- * fails leaves the group as it found it.
+ * fails leaves the group as it found it. One thread.
  */
 #ifndef WORKERS_LEDGER_H
 #define WORKERS_LEDGER_H
@@ -12,18 +12,33 @@
 #include "store/group.h"
 #include "workers/pool.h"
 
+struct ledger_cache;
+
 struct ledger {
 	struct store *store;
 	struct store_lease lease;
 	struct group *group;
 	struct crypto *crypto;
+	struct ledger_cache *cache; /* decoded plans, workspaces, prices */
+	struct buf scratch;	    /* an event's state while it is encoded */
+	unsigned event_count;	    /* appended since the last commit */
+	int64_t next_expiry_ms;	    /* no open reservation expires before it */
 };
 
 /* Opens the store, takes the writer's lease, checks the master key.
  * ERR_STORE_LOCKED: a ledger runs. */
 enum err ledger_open(struct ledger *ledger, const struct conf *conf,
 		     struct why *why);
+/* The same over a store and a crypto that are open; takes both over, also when
+ * it fails. */
+enum err ledger_attach(struct ledger *ledger, struct store *store,
+		       struct crypto *crypto, struct why *why);
 void ledger_close(struct ledger *ledger);
+/* Commits what the handlers have decided since the last time; whoever runs a
+ * handler calls it before anybody hears of the outcome. *event_count: events
+ * that were appended (a reason to ring the doorbell). Errors: group_commit. */
+enum err ledger_commit(struct ledger *ledger, unsigned *event_count);
+
 /* Makes the store with the default workspace, the plan templates and the price
  * list; ERR_EXISTS (nothing changed) when there is one. The tokens are new
  * random text, stored as hashes only. */
@@ -33,21 +48,39 @@ struct ledger_init {
 };
 enum err ledger_init(const struct conf *conf, struct arena *arena,
 		     struct ledger_init *out, struct why *why);
+/* The first records of an empty store, committed as one: the second half of
+ * ledger_init. */
+enum err ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
+		     struct arena *arena, struct ledger_init *out,
+		     struct why *why);
 
-/* context->state is a struct ledger *. */
-extern const struct worker_row ledger_rows[];
+/* context->state is a struct ledger *, or begins with one. */
+#define LEDGER_ROWS 9
+extern const struct worker_row ledger_rows[LEDGER_ROWS];
 extern const size_t ledger_row_count;
 
-/* Closes as `interrupted` the open reservations that expired before now_ms, and
- * those of owner that belong to another incarnation than the given one (owner
- * STR_NONE: only the expired). At most `limit` a call; *closed says how many,
- * *next_expiry_ms when the next one expires (INT64_MAX: none open). */
-enum err ledger_close_open(struct ledger *ledger, struct arena *arena,
-			   int64_t now_ms, struct str owner,
-			   uint64_t owner_start, size_t limit, size_t *closed,
+/* Closes as `interrupted` the open reservations that expired at now_ms or
+ * before, and those of owner that belong to another incarnation than the given
+ * one (owner STR_NONE: only the expired). At most `limit` a call; *closed says
+ * how many, *next_expiry_ms when the next one expires (INT64_MAX: none open;
+ * now_ms: there may be more to close). STORE_CORRUPT: a line could not be read;
+ * the others were done. recorded_ms: the wall clock for the
+ * lines and events, which may differ from the clock that expiry is judged by.
+ */
+struct ledger_sweep {
+	int64_t now_ms;
+	int64_t recorded_ms;
+	struct str owner;
+	uint64_t owner_start;
+	size_t limit;
+};
+enum err ledger_close_open(struct ledger *ledger,
+			   const struct ledger_sweep *sweep, size_t *closed,
 			   int64_t *next_expiry_ms);
-/* Writes a day_closed event for each day of each workspace that ended. */
-enum err ledger_close_days(struct ledger *ledger, struct arena *arena,
-			   int64_t now_ms, int64_t *next_ms);
+/* Writes a day_closed event for each day of each workspace that ended: a day
+ * is closed at the workspace's daily_at of the day behind it. *next_ms: when
+ * to call again. */
+enum err ledger_close_days(struct ledger *ledger, int64_t now_ms,
+			   int64_t *next_ms);
 
 #endif

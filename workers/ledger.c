@@ -1,0 +1,284 @@
+/*
+ * ledger: opening and closing, the table of handlers, and what the handlers
+ * share. See ledger.h and ledger_parts.h. The handlers are in ledger_*.c, a
+ * file a group.
+ */
+#include "workers/ledger_parts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define SCRATCH_BYTES_MAX 65536u
+#define STORE_VERSION 1
+
+/* --- opening ------------------------------------------------------------- */
+
+static enum err
+check_meta(struct ledger *ledger, struct why *why)
+{
+	unsigned char check[CRYPTO_HASH_BYTES];
+	struct arena arena;
+	struct meta meta;
+	struct key key;
+	enum err e;
+
+	arena_init(&arena, SCRATCH_BYTES_MAX);
+	key_meta(&key);
+	e = group_load(ledger->group, &key, &meta_schema, &meta, &arena);
+	crypto_key_check(ledger->crypto, check);
+	if (e == ERR_NO_SUCH)
+		e = why_set(why, ERR_STORE_MISSING,
+			    "the store is empty: run `chatello init`");
+	else if (e != ERR_OK)
+		why_set(why, e, "the store's first record: %s", err_text(e));
+	else if (meta.version > STORE_VERSION)
+		e = why_set(why, ERR_CONFIG,
+			    "the store was written by a newer version: "
+			    "upgrade Chatello");
+	else if (!crypto_equal(meta.key_check, str_bytes(check, sizeof(check))))
+		e = why_set(why, ERR_CONFIG,
+			    "the master key is not the one this store was "
+			    "made with: set CHATELLO_MASTER_KEY_FILE to it");
+	arena_fini(&arena);
+	return e;
+}
+
+enum err
+ledger_attach(struct ledger *ledger, struct store *store, struct crypto *crypto,
+	      struct why *why)
+{
+	enum err e;
+
+	*ledger = (struct ledger){.store = store, .crypto = crypto};
+	buf_init(&ledger->scratch, SCRATCH_BYTES_MAX);
+	e = store_lease_take(store, &ledger->lease, why);
+	if (e != ERR_OK) {
+		ledger->lease.token = 0;
+		ledger_close(ledger);
+		return e;
+	}
+	e = group_open(&ledger->group, store, &ledger->lease);
+	if (e == ERR_OK)
+		e = ledger_cache_open(&ledger->cache);
+	if (e != ERR_OK)
+		why_set(why, e, "cannot open the ledger: %s", err_text(e));
+	else
+		e = check_meta(ledger, why);
+	if (e != ERR_OK)
+		ledger_close(ledger);
+	return e;
+}
+
+enum err
+ledger_open(struct ledger *ledger, const struct conf *conf, struct why *why)
+{
+	char dir[4096];
+	struct store_conf store_conf = {
+	    .engine = "lmdb", .dir = dir, .map_bytes = conf->map_bytes};
+	struct crypto *crypto;
+	struct store *store;
+	enum err e;
+
+	*ledger = (struct ledger){0};
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/store", conf->data) >=
+	    sizeof(dir))
+		return why_set(why, ERR_CONFIG,
+			       "the data folder's path is too "
+			       "long");
+	e = store_open(&store, &store_conf, why);
+	if (e != ERR_OK)
+		return e;
+	e = crypto_open(&crypto, conf->master_key_file, why);
+	if (e != ERR_OK) {
+		store_close(store);
+		return e;
+	}
+	return ledger_attach(ledger, store, crypto, why);
+}
+
+void
+ledger_close(struct ledger *ledger)
+{
+	if (ledger->group)
+		group_close(ledger->group);
+	if (ledger->lease.token)
+		store_lease_release(ledger->store, &ledger->lease);
+	ledger_cache_close(ledger->cache);
+	if (ledger->crypto)
+		crypto_close(ledger->crypto);
+	if (ledger->store)
+		store_close(ledger->store);
+	buf_fini(&ledger->scratch);
+	*ledger = (struct ledger){0};
+}
+
+enum err
+ledger_commit(struct ledger *ledger, unsigned *event_count)
+{
+	enum err e = group_commit(ledger->group);
+
+	*event_count = e == ERR_OK ? ledger->event_count : 0;
+	ledger->event_count = 0;
+	if (e != ERR_OK)
+		ledger_cache_drop(ledger->cache);
+	return e;
+}
+
+/* --- what handlers share ------------------------------------------------- */
+
+enum err
+ledger_run(struct context *context, const void *in, void *out, handler_fn *fn)
+{
+	struct ledger *ledger = context->state;
+	struct group_mark mark = group_mark(ledger->group);
+	unsigned event_count = ledger->event_count;
+	enum err e;
+
+	ledger_cache_trim(ledger->cache);
+	e = fn(context, in, out);
+	if (e == ERR_OK)
+		return ERR_OK;
+	group_undo(ledger->group, mark);
+	ledger->event_count = event_count;
+	if (ledger_cache_was_dropped(ledger->cache))
+		ledger_cache_drop(ledger->cache);
+	return e;
+}
+
+enum err
+ledger_refuse(struct context *context, enum err e, const char *field,
+	      const char *format, ...)
+{
+	char text[320];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	context->failure.message = arena_str(context->arena, str_of(text));
+	if (field)
+		context->failure.field = str_of(field);
+	return e;
+}
+
+bool
+ledger_is_plain(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return s.n > 0;
+}
+
+enum err
+ledger_license_by_key(struct ledger *ledger, struct str key,
+		      struct arena *arena, struct license *license)
+{
+	char normalized[LICENSE_KEY_BYTES_MAX];
+	unsigned char hash[CRYPTO_HASH_BYTES];
+	struct key at;
+	size_t n;
+	enum err e;
+
+	if (str_is_empty(str_trim(key)))
+		return ERR_KEY_MISSING;
+	if (!crypto_normalize_license_key(key, normalized, &n))
+		return ERR_NOT_FOUND;
+	crypto_hash_license_key(ledger->crypto, str_bytes(normalized, n), hash);
+	key_license(&at, str_bytes(hash, sizeof(hash)));
+	e = group_load(ledger->group, &at, &license_schema, license, arena);
+	return e == ERR_NO_SUCH ? ERR_NOT_FOUND : e;
+}
+
+/* The hash of a licence by its id or its key. */
+static enum err
+license_hash(struct ledger *ledger, struct str id_or_key, struct arena *arena,
+	     unsigned char hash[CRYPTO_HASH_BYTES])
+{
+	char normalized[LICENSE_KEY_BYTES_MAX];
+	struct str stored = STR_NONE;
+	struct key at;
+	size_t n;
+	enum err e;
+
+	id_or_key = str_trim(id_or_key);
+	if (str_starts(id_or_key, STR("lic_")) && id_or_key.n <= 32 &&
+	    ledger_is_plain(id_or_key)) {
+		key_license_id(&at, id_or_key);
+		e = group_load_bytes(ledger->group, &at, &stored, arena);
+		if (e != ERR_OK)
+			return e;
+	}
+	if (stored.p && stored.n == CRYPTO_HASH_BYTES) {
+		memcpy(hash, stored.p, CRYPTO_HASH_BYTES);
+		return ERR_OK;
+	}
+	if (!crypto_normalize_license_key(id_or_key, normalized, &n))
+		return ERR_NO_SUCH;
+	crypto_hash_license_key(ledger->crypto, str_bytes(normalized, n), hash);
+	return ERR_OK;
+}
+
+enum err
+ledger_license_find(struct ledger *ledger, struct str id_or_key,
+		    struct arena *arena, struct ledger_license *out)
+{
+	struct group *group = ledger->group;
+	struct key key;
+	enum err e = license_hash(ledger, id_or_key, arena, out->hash);
+
+	if (e != ERR_OK)
+		return e;
+	key_license(&key, str_bytes(out->hash, sizeof(out->hash)));
+	e = group_load(group, &key, &license_schema, &out->license, arena);
+	if (e != ERR_OK)
+		return e;
+	key_subscription(&key, out->license.subscription_id);
+	e = group_load(group, &key, &subscription_schema, &out->subscription,
+		       arena);
+	if (e == ERR_OK) {
+		key_customer(&key, out->license.customer_id);
+		e = group_load(group, &key, &customer_schema, &out->customer,
+			       arena);
+	}
+	/* A licence without its others was not written by this house. */
+	return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
+}
+
+/* --- the table ----------------------------------------------------------- */
+
+static enum err
+store_status_get(struct context *context, const void *in, void *out_)
+{
+	struct ledger *ledger = context->state;
+	struct store_status *out = out_;
+	struct store_state state;
+	enum err e = store_state(ledger->store, &state);
+
+	(void)in;
+	if (e != ERR_OK)
+		return e;
+	out->head_seq = (int64_t)state.head_seq;
+	out->used_bytes = state.used_bytes;
+	out->map_bytes = state.map_bytes;
+	out->disk_free_bytes = state.disk_free_bytes;
+	out->disk_bytes = state.disk_bytes;
+	if (state.alarm[0])
+		out->alarm = arena_str(context->arena, str_of(state.alarm));
+	return ERR_OK;
+}
+
+/* clang-format off */
+const struct worker_row ledger_rows[LEDGER_ROWS] = {
+	{&reserve_schema,          &reserved_schema,          ledger_reserve},
+	{&settle_schema,           &settled_schema,           ledger_settle},
+	{&activate_schema,         &activation_answer_schema, ledger_activate},
+	{&deactivate_schema,       &activation_answer_schema, ledger_deactivate},
+	{&license_issue_schema,    &license_issued_schema,    ledger_license_issue},
+	{&license_change_schema,   &license_view_schema,      ledger_license_change},
+	{&plan_set_schema,         &plan_view_schema,         ledger_plan_set},
+	{&price_set_schema,        &price_view_schema,        ledger_price_set},
+	{&store_status_get_schema, &store_status_schema,      store_status_get},
+};
+/* clang-format on */
+const size_t ledger_row_count = LEDGER_ROWS;

@@ -1,0 +1,372 @@
+/*
+ * ledger_admission: may this AI request go out? Everything is loaded first,
+ * then decided, then put: the line `reserved`, its place among the open ones,
+ * the meter. Always holds: used + reserved <= limit, and a refusal changes
+ * nothing.
+ *
+ * In a workspace whose enforcement is `log`, what would refuse because of
+ * standing, domain, feature, month or rate lets pass instead; the first such
+ * reason is kept in the line's `error` as WOULD_<code>. A missing or unknown
+ * key, a model without a price and a duplicate refuse there too: there would
+ * be no line to write.
+ */
+#include "workers/ledger_parts.h"
+
+#include "lib/id.h"
+#include "lib/metrics.h"
+
+#include <stdio.h>
+
+#define HOUR_MS INT64_C(3600000)
+#define NS_PER_MS INT64_C(1000000)
+/* How long a reservation may stay open. */
+#define EXPIRES_MS_DEFAULT INT64_C(900000)
+#define EXPIRES_MS_MAX DAY_MS
+#define TOKENS_MAX INT64_C(1000000000)
+
+struct admission {
+	struct context *context;
+	struct ledger *ledger;
+	const struct reserve *in;
+	struct license license;
+	struct subscription subscription;
+	struct ledger_workspace *workspace;
+	const struct plan *plan;
+	const struct price *price; /* NULL: the model has none */
+	struct usage_line before;  /* what the request id holds already */
+	bool has_before;
+	struct meter meter;
+	struct key line_key;
+	struct key meter_key;
+	int64_t rate_limit;
+	struct rules_rate rate;
+	char would[32]; /* "" = nothing would have refused */
+};
+
+/* --- load ---------------------------------------------------------------- */
+
+static enum err
+load_optional(struct admission *a, const struct key *key,
+	      const struct schema *schema, void *out, bool *is_there)
+{
+	enum err e =
+	    group_load(a->ledger->group, key, schema, out, a->context->arena);
+
+	*is_there = e == ERR_OK;
+	if (e != ERR_NO_SUCH)
+		return e;
+	schema_clear(schema, out);
+	return ERR_OK;
+}
+
+static enum err
+load_plan(struct admission *a)
+{
+	struct ledger *ledger = a->ledger;
+	struct key key;
+	enum err e;
+
+	key_subscription(&key, a->license.subscription_id);
+	e = group_load(ledger->group, &key, &subscription_schema,
+		       &a->subscription, a->context->arena);
+	if (e == ERR_OK)
+		e = ledger_workspace(ledger, a->license.workspace,
+				     &a->workspace);
+	if (e == ERR_OK)
+		e = ledger_plan(ledger, a->license.workspace,
+				a->subscription.plan, &a->plan);
+	/* A licence without its others was not written by this house. */
+	if (e == ERR_NO_SUCH || e == ERR_WORKSPACE_UNKNOWN)
+		return ERR_STORE_CORRUPT;
+	return e;
+}
+
+static enum err
+load(struct admission *a)
+{
+	const struct reserve *in = a->in;
+	bool has_meter;
+	enum err e;
+
+	if (!id_is_valid_request_id(in->request_id))
+		return ledger_refuse(a->context, ERR_BAD_FIELD, "request_id",
+				     "a request id is 1 to 64 letters, digits "
+				     "and . _ : -");
+	e = ledger_license_by_key(a->ledger, in->key, a->context->arena,
+				  &a->license);
+	if (e == ERR_OK)
+		e = load_plan(a);
+	if (e != ERR_OK)
+		return e;
+	e = ledger_price(a->ledger, in->provider, in->model, &a->price);
+	if (e != ERR_OK && e != ERR_MODEL_NOT_PRICED)
+		return e;
+	key_usage_line(&a->line_key, a->license.id, in->request_id);
+	key_meter(&a->meter_key, a->license.id);
+	e = load_optional(a, &a->line_key, &usage_line_schema, &a->before,
+			  &a->has_before);
+	if (e == ERR_OK)
+		e = load_optional(a, &a->meter_key, &meter_schema, &a->meter,
+				  &has_meter);
+	return e;
+}
+
+/* --- decide -------------------------------------------------------------- */
+
+/* A refusal that a workspace in `log` mode only takes down. */
+static enum err
+soften(struct admission *a, enum err e)
+{
+	if (e == ERR_OK || a->workspace->is_enforced)
+		return e;
+	if (a->would[0] == '\0')
+		snprintf(a->would, sizeof(a->would), "WOULD_%s", err_code(e));
+	return ERR_OK;
+}
+
+static enum err
+check_domain(const struct admission *a)
+{
+	struct str host;
+
+	if (str_is_empty(a->license.domain) || str_is_empty(a->in->domain))
+		return ERR_OK;
+	if (!rules_domain(a->in->domain, a->context->arena, &host) ||
+	    !rules_domain_matches(host, a->license.domain))
+		return ERR_DOMAIN_MISMATCH;
+	return ERR_OK;
+}
+
+static enum err
+check_license(struct admission *a)
+{
+	bool is_grace;
+	enum err e = soften(
+	    a, rules_standing(&a->subscription, a->context->now_ms, &is_grace));
+
+	if (e == ERR_OK)
+		e = soften(a, check_domain(a));
+	if (e == ERR_OK && !str_is_empty(a->in->feature) &&
+	    !rules_has_feature(a->plan, a->in->feature))
+		e = soften(a, ERR_FEATURE_MISSING);
+	return e;
+}
+
+static bool
+is_same_question(const struct usage_line *line, const struct reserve *in)
+{
+	return str_eq(line->owner, in->owner) &&
+	       line->owner_start == in->owner_start &&
+	       line->attempt == in->attempt;
+}
+
+static enum err
+refuse_duplicate(struct admission *a)
+{
+	struct buf json;
+
+	buf_init(&json, 2048);
+	schema_print_json(&usage_line_schema, &a->before, &json);
+	if (!json.is_failed)
+		a->context->failure.line =
+		    arena_str(a->context->arena, buf_str(&json));
+	buf_fini(&json);
+	return ERR_DUPLICATE_REQUEST;
+}
+
+static enum err
+check_month(struct admission *a)
+{
+	struct failure *failure = &a->context->failure;
+	int64_t limit = rules_limit(a->plan, "requests_month", SCHEMA_INT_NONE);
+	enum err e;
+
+	rules_meter_roll(&a->meter, a->context->now_ms, a->workspace->zone);
+	if (rules_month_has_room(&a->meter, limit))
+		return ERR_OK;
+	e = soften(a, ERR_LIMIT_REACHED);
+	if (e != ERR_OK) {
+		failure->limit = STR("requests_month");
+		failure->retry_after_ms =
+		    a->meter.month_end - a->context->now_ms;
+	}
+	return e;
+}
+
+static enum err
+check_rate(struct admission *a)
+{
+	struct failure *failure = &a->context->failure;
+	enum err e;
+
+	a->rate =
+	    rules_gcra(&a->meter.hour_tat_ns, a->context->now_ms * NS_PER_MS,
+		       a->rate_limit, HOUR_MS);
+	if (a->rate.is_admitted)
+		return ERR_OK;
+	e = soften(a, ERR_RATE_LIMITED);
+	if (e != ERR_OK) {
+		failure->limit = STR("requests_hour");
+		failure->retry_after_ms = a->rate.retry_after_ms;
+		failure->rate_limit = a->rate_limit;
+		failure->rate_remaining = 0;
+		failure->rate_reset_ms = a->rate.reset_ms;
+	}
+	return e;
+}
+
+/* --- put ----------------------------------------------------------------- */
+
+static int64_t
+tokens_of(int64_t count)
+{
+	return count == SCHEMA_INT_NONE ? 0
+	       : count > TOKENS_MAX	? TOKENS_MAX
+					: count;
+}
+
+static int64_t
+expiry_of(const struct reserve *in, int64_t now_ms)
+{
+	int64_t ms = in->expires_ms;
+
+	if (ms == SCHEMA_INT_NONE)
+		ms = EXPIRES_MS_DEFAULT;
+	return now_ms + (ms > EXPIRES_MS_MAX ? EXPIRES_MS_MAX : ms);
+}
+
+static void
+line_fill(const struct admission *a, struct usage_line *line)
+{
+	const struct reserve *in = a->in;
+	int64_t now_ms = a->context->now_ms;
+
+	schema_clear(&usage_line_schema, line);
+	line->request_id = in->request_id;
+	line->license_id = a->license.id;
+	line->workspace = a->license.workspace;
+	line->provider = in->provider;
+	line->model = in->model;
+	line->status = STR("reserved");
+	line->input_tokens = tokens_of(in->input_tokens);
+	line->currency = a->workspace->record.currency;
+	line->reserved_at = now_ms;
+	line->expires_at = expiry_of(in, now_ms);
+	line->owner = in->owner;
+	line->owner_start = in->owner_start;
+	line->attempt = in->attempt;
+	line->month_start = a->meter.month_start;
+	line->is_stream = in->is_stream;
+	if (a->would[0])
+		line->error = str_of(a->would);
+}
+
+static enum err
+put(struct admission *a)
+{
+	struct group *group = a->ledger->group;
+	struct usage_line line;
+	struct key open;
+	enum err e = ERR_OK;
+
+	line_fill(a, &line);
+	if (a->has_before) /* it failed, and is counted no more */
+		e = ledger_rollups_move(a->ledger, a->context->arena,
+					&a->before, NULL);
+	if (e == ERR_OK)
+		e = group_put(group, &a->line_key, &usage_line_schema, &line);
+	key_open(&open, line.reserved_at, line.license_id, line.request_id);
+	if (e == ERR_OK)
+		e = group_put_bytes(group, &open, key_str(&a->line_key));
+	a->meter.month_reserved += 1;
+	if (e == ERR_OK)
+		e = group_put(group, &a->meter_key, &meter_schema, &a->meter);
+	if (e == ERR_OK && line.expires_at < a->ledger->next_expiry_ms)
+		a->ledger->next_expiry_ms = line.expires_at;
+	return e;
+}
+
+/* --- the handler --------------------------------------------------------- */
+
+static void
+answer(const struct admission *a, struct reserved *out)
+{
+	out->license_id = a->license.id;
+	out->rate_limit = a->rate_limit;
+	out->rate_remaining = a->rate.remaining;
+	out->rate_reset_ms = a->rate.reset_ms;
+}
+
+/* The rate as it stands, without a further request. */
+static struct rules_rate
+rate_now(const struct admission *a)
+{
+	int64_t tat_ns = a->meter.hour_tat_ns;
+	struct rules_rate rate = rules_gcra(
+	    &tat_ns, a->context->now_ms * NS_PER_MS, a->rate_limit, HOUR_MS);
+
+	if (rate.is_admitted && rate.remaining != SCHEMA_INT_NONE)
+		rate.remaining += 1;
+	return rate;
+}
+
+static enum err
+decide(struct admission *a, bool *is_repeat)
+{
+	bool is_failed =
+	    a->has_before && str_eq(a->before.status, STR("failed"));
+	enum err e = check_license(a);
+
+	*is_repeat = false;
+	if (e != ERR_OK)
+		return e;
+	if (a->price == NULL)
+		return ERR_MODEL_NOT_PRICED;
+	if (a->has_before && str_eq(a->before.status, STR("reserved")) &&
+	    is_same_question(&a->before, a->in)) {
+		*is_repeat = true;
+		return ERR_OK;
+	}
+	/* A question that was answered, and whose line has failed since, comes
+	 * no second time: this one is a straggler. */
+	if (a->has_before &&
+	    (!is_failed || is_same_question(&a->before, a->in)))
+		return refuse_duplicate(a);
+	e = check_month(a);
+	if (e == ERR_OK)
+		e = check_rate(a);
+	if (e == ERR_LIMIT_REACHED || e == ERR_RATE_LIMITED)
+		metrics_add(METRIC_LIMITED, 1);
+	return e;
+}
+
+static enum err
+reserve(struct context *context, const void *in, void *out)
+{
+	struct admission a = {
+	    .context = context, .ledger = context->state, .in = in};
+	bool is_repeat;
+	enum err e = load(&a);
+
+	if (e != ERR_OK)
+		return e;
+	a.rate_limit =
+	    rules_limit(a.plan, "requests_hour", RULES_REQUESTS_HOUR_DEFAULT);
+	e = decide(&a, &is_repeat);
+	if (e != ERR_OK)
+		return e;
+	if (is_repeat) {
+		a.rate = rate_now(&a);
+	} else {
+		e = put(&a);
+		metrics_add(METRIC_RESERVED, e == ERR_OK);
+	}
+	answer(&a, out);
+	return e;
+}
+
+enum err
+ledger_reserve(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, reserve);
+}

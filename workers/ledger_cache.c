@@ -1,0 +1,259 @@
+/*
+ * ledger_cache: plans, workspaces and prices, decoded once. They are read by
+ * every request and written by hand, so a write drops the whole cache. Used by
+ * the ledger's handlers only; what it hands out never outlives the request.
+ */
+#include "workers/ledger_parts.h"
+
+#include <stdlib.h>
+
+#define SLOTS 1024u /* a power of two */
+#define ENTRIES_MAX 512u
+#define BYTES_MAX (8u << 20)
+/* What one request may add: a workspace, a plan, two prices. */
+#define ENTRIES_ROOM 8u
+#define BYTES_ROOM (256u << 10)
+
+struct slot {
+	uint64_t hash;
+	struct str key;
+	void *record; /* NULL = free */
+};
+
+struct ledger_cache {
+	struct arena arena;
+	size_t count;
+	bool was_dropped;
+	struct slot slots[SLOTS];
+};
+
+enum err
+ledger_cache_open(struct ledger_cache **out)
+{
+	struct ledger_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache == NULL)
+		return ERR_NO_MEMORY;
+	arena_init(&cache->arena, BYTES_MAX);
+	*out = cache;
+	return ERR_OK;
+}
+
+void
+ledger_cache_close(struct ledger_cache *cache)
+{
+	if (cache == NULL)
+		return;
+	arena_fini(&cache->arena);
+	free(cache);
+}
+
+static void
+empty(struct ledger_cache *cache)
+{
+	if (cache->count)
+		memset(cache->slots, 0, sizeof(cache->slots));
+	cache->count = 0;
+	arena_reset(&cache->arena);
+}
+
+void
+ledger_cache_trim(struct ledger_cache *cache)
+{
+	if (cache->count > ENTRIES_MAX - ENTRIES_ROOM ||
+	    cache->arena.used_bytes > BYTES_MAX - BYTES_ROOM)
+		empty(cache);
+	cache->was_dropped = false;
+}
+
+void
+ledger_cache_drop(struct ledger_cache *cache)
+{
+	empty(cache);
+	cache->was_dropped = true;
+}
+
+bool
+ledger_cache_was_dropped(const struct ledger_cache *cache)
+{
+	return cache->was_dropped;
+}
+
+/* FNV-1a. */
+static uint64_t
+hash_of(struct str s)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < s.n; i++)
+		hash = (hash ^ (unsigned char)s.p[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+/* The slot of the key, or the free one where it belongs. */
+static struct slot *
+slot_of(struct ledger_cache *cache, uint64_t hash, struct str key)
+{
+	size_t i = hash & (SLOTS - 1);
+
+	while (cache->slots[i].record && !(cache->slots[i].hash == hash &&
+					   str_eq(cache->slots[i].key, key)))
+		i = (i + 1) & (SLOTS - 1);
+	return &cache->slots[i];
+}
+
+/* *record of `bytes` bytes, that begins with what schema describes; *is_new:
+ * it was just decoded. NO_SUCH when there is none. */
+static enum err
+cached(struct ledger *ledger, const struct key *key,
+       const struct schema *schema, size_t bytes, void **record, bool *is_new)
+{
+	struct ledger_cache *cache = ledger->cache;
+	uint64_t hash = hash_of(key_str(key));
+	struct slot *slot = slot_of(cache, hash, key_str(key));
+	struct str raw, own;
+	enum err e;
+
+	*is_new = slot->record == NULL;
+	*record = slot->record;
+	if (slot->record)
+		return ERR_OK;
+	if (cache->count == ENTRIES_MAX)
+		return ERR_NO_MEMORY;
+	e = group_load_bytes(ledger->group, key, &raw, &cache->arena);
+	if (e == ERR_OK && raw.p == NULL)
+		e = ERR_NO_SUCH;
+	if (e != ERR_OK)
+		return e;
+	own = arena_str(&cache->arena, key_str(key));
+	raw = arena_str(&cache->arena, raw); /* the group's may go */
+	*record = arena_alloc(&cache->arena, bytes);
+	if (own.p == NULL || raw.p == NULL || *record == NULL)
+		return ERR_NO_MEMORY;
+	e = schema_decode(schema, raw, *record, &cache->arena, NULL);
+	if (e != ERR_OK)
+		return ERR_STORE_CORRUPT;
+	*slot = (struct slot){hash, own, *record};
+	cache->count++;
+	return ERR_OK;
+}
+
+enum err
+ledger_workspace(struct ledger *ledger, struct str code,
+		 struct ledger_workspace **out)
+{
+	struct ledger_workspace *workspace;
+	struct key key;
+	void *record;
+	bool is_new;
+	enum err e;
+
+	if (str_is_empty(code))
+		code = DEFAULT_WORKSPACE;
+	if (!ledger_is_plain(code))
+		return ERR_WORKSPACE_UNKNOWN;
+	key_workspace(&key, code);
+	e = cached(ledger, &key, &workspace_schema, sizeof(*workspace), &record,
+		   &is_new);
+	if (e != ERR_OK)
+		return e == ERR_NO_SUCH ? ERR_WORKSPACE_UNKNOWN : e;
+	workspace = record;
+	if (is_new) {
+		struct str zone = workspace->record.timezone;
+
+		memcpy(workspace->zone, zone.n ? zone.p : "UTC",
+		       zone.n ? zone.n : sizeof("UTC"));
+		workspace->is_enforced =
+		    !str_eq(workspace->record.enforcement, STR("log"));
+	}
+	*out = workspace;
+	return ERR_OK;
+}
+
+enum err
+ledger_plan(struct ledger *ledger, struct str workspace, struct str code,
+	    const struct plan **out)
+{
+	struct key key;
+	void *record;
+	bool is_new;
+	enum err e;
+
+	if (!ledger_is_plain(workspace) || !ledger_is_plain(code))
+		return ERR_PLAN_UNKNOWN;
+	key_plan(&key, workspace, code);
+	e = cached(ledger, &key, &plan_schema, sizeof(struct plan), &record,
+		   &is_new);
+	if (e == ERR_OK)
+		*out = record;
+	return e == ERR_NO_SUCH ? ERR_PLAN_UNKNOWN : e;
+}
+
+/* True when s ends in the form; 'd' is a digit, all else itself. */
+static bool
+has_form(struct str s, const char *form)
+{
+	size_t n = strlen(form);
+
+	if (s.n <= n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = s.p[s.n - n + i];
+
+		if (form[i] == 'd' ? c < '0' || c > '9' : c != form[i])
+			return false;
+	}
+	return true;
+}
+
+struct str
+ledger_undated_model(struct str model)
+{
+	static const char *const forms[] = {"-dddd-dd-dd", "-dddddddd",
+					    "-dddd"};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (has_form(model, forms[i]))
+			return str_bytes(model.p, model.n - strlen(forms[i]));
+	return model;
+}
+
+enum err
+ledger_price(struct ledger *ledger, struct str provider, struct str model,
+	     const struct price **out)
+{
+	struct str undated = ledger_undated_model(model);
+	struct key key;
+	void *record;
+	bool is_new;
+	enum err e;
+
+	if (!ledger_is_plain(provider) || !ledger_is_plain(model))
+		return ERR_MODEL_NOT_PRICED;
+	key_price(&key, provider, model);
+	e = cached(ledger, &key, &price_schema, sizeof(struct price), &record,
+		   &is_new);
+	if (e == ERR_NO_SUCH && undated.n != model.n) {
+		key_price(&key, provider, undated);
+		e = cached(ledger, &key, &price_schema, sizeof(struct price),
+			   &record, &is_new);
+	}
+	if (e == ERR_OK)
+		*out = record;
+	return e == ERR_NO_SUCH ? ERR_MODEL_NOT_PRICED : e;
+}
+
+int64_t
+ledger_window_start(struct ledger_workspace *workspace,
+		    enum calendar_window window, int64_t ms)
+{
+	struct ledger_window *known = window == WINDOW_HOUR ? &workspace->hour
+				      : window == WINDOW_DAY
+					  ? &workspace->day
+					  : &workspace->month;
+
+	if (ms < known->start_ms || ms >= known->end_ms)
+		calendar_window(window, ms, workspace->zone, &known->start_ms,
+				&known->end_ms);
+	return known->start_ms;
+}

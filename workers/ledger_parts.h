@@ -1,0 +1,130 @@
+/*
+ * ledger_parts: what the groups of handlers (ledger_*.c) share: the cache of
+ * records that rarely change, finding a licence, refusing with a reason,
+ * appending events. Nobody else includes it.
+ */
+#ifndef WORKERS_LEDGER_PARTS_H
+#define WORKERS_LEDGER_PARTS_H
+
+#include "lib/calendar.h"
+#include "workers/ledger.h"
+#include "workers/rules.h"
+
+#define DEFAULT_WORKSPACE STR("default")
+#define DAY_MS INT64_C(86400000)
+
+/* --- ledger_cache.c ------------------------------------------------------ */
+
+/* A workspace with its zone as a C string and the windows of its last clock
+ * readings, so that the hot path makes no calendar call. */
+struct ledger_window {
+	int64_t start_ms;
+	int64_t end_ms;
+};
+struct ledger_workspace {
+	struct workspace record;
+	char zone[65];
+	bool is_enforced; /* false: `log`, nothing is blocked */
+	struct ledger_window hour, day, month;
+};
+
+enum err ledger_cache_open(struct ledger_cache **out);
+void ledger_cache_close(struct ledger_cache *cache);
+/* Makes room; what was loaded from the cache before is gone. Once at the
+ * beginning of each request. */
+void ledger_cache_trim(struct ledger_cache *cache);
+/* Forgets everything: before a write of a plan, a workspace or a price, and
+ * when such a write did not come to be. */
+void ledger_cache_drop(struct ledger_cache *cache);
+/* Has been dropped since ledger_cache_trim. */
+bool ledger_cache_was_dropped(const struct ledger_cache *cache);
+
+/* Each lives until the next trim or drop. WORKSPACE_UNKNOWN, PLAN_UNKNOWN,
+ * MODEL_NOT_PRICED when there is none. */
+enum err ledger_workspace(struct ledger *ledger, struct str code,
+			  struct ledger_workspace **out);
+enum err ledger_plan(struct ledger *ledger, struct str workspace,
+		     struct str code, const struct plan **out);
+/* The price of exactly this model, else of the model without its date. */
+enum err ledger_price(struct ledger *ledger, struct str provider,
+		      struct str model, const struct price **out);
+/* "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022", "gpt-4-0613": the name
+ * without the date; the same name when it has none. */
+struct str ledger_undated_model(struct str model);
+/* First instant of the window that holds ms. */
+int64_t ledger_window_start(struct ledger_workspace *workspace,
+			    enum calendar_window window, int64_t ms);
+
+/* --- ledger.c ------------------------------------------------------------ */
+
+/* Runs fn; takes back what it put when it fails. */
+enum err ledger_run(struct context *context, const void *in, void *out,
+		    handler_fn *fn);
+/* Fills context->failure; returns e. field NULL: none. */
+enum err ledger_refuse(struct context *context, enum err e, const char *field,
+		       const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Text that may be a part of a key: not empty, no byte below blank. */
+bool ledger_is_plain(struct str s);
+
+/* The licence of a key as a plugin presents it: KEY_MISSING, NOT_FOUND. */
+enum err ledger_license_by_key(struct ledger *ledger, struct str key,
+			       struct arena *arena, struct license *license);
+struct ledger_license {
+	unsigned char hash[CRYPTO_HASH_BYTES];
+	struct license license;
+	struct subscription subscription;
+	struct customer customer;
+};
+/* All that belongs to a licence, by its id or key: NO_SUCH. */
+enum err ledger_license_find(struct ledger *ledger, struct str id_or_key,
+			     struct arena *arena, struct ledger_license *out);
+
+/* --- ledger_events.c ----------------------------------------------------- */
+
+/* Appends an event that the house itself makes: id and recorded_at are filled
+ * here, event_date unless given; state (of schema, NULL = none) is encoded
+ * into it. TOO_LARGE: the state does not fit. */
+enum err ledger_event(struct ledger *ledger, int64_t now_ms,
+		      struct event *event, const struct schema *schema,
+		      const void *state);
+
+/* An event about a customer or (state) the given subscription. */
+struct ledger_told {
+	struct str type;
+	const char *what; /* "Licence issued" */
+	struct str name;  /* the customer's */
+	struct str plan_code;
+	struct str plan_name;
+	struct str license_id; /* absent: an event about the customer */
+	struct str reason;
+	struct str actor;
+	int64_t amount;
+};
+enum err ledger_tell(struct context *context, const struct ledger_told *told,
+		     const struct customer *customer,
+		     const struct subscription *subscription);
+/* The name that people see. */
+struct str ledger_plan_name(const struct plan *plan);
+
+/* --- ledger_settle.c ----------------------------------------------------- */
+
+/* Takes off the rollups what the line counted before and adds what it counts
+ * now; after NULL: it counts no more. */
+enum err ledger_rollups_move(struct ledger *ledger, struct arena *arena,
+			     const struct usage_line *before,
+			     const struct usage_line *after);
+
+/* --- the groups of handlers ---------------------------------------------- */
+handler_fn ledger_reserve, ledger_settle;
+handler_fn ledger_license_issue, ledger_license_change;
+handler_fn ledger_activate, ledger_deactivate;
+handler_fn ledger_plan_set, ledger_price_set;
+
+/* ledger_plans.c: the templates and the price list of `init`. */
+enum err ledger_seed_plans(struct group *group, struct str workspace,
+			   int64_t now_ms);
+enum err ledger_seed_prices(struct group *group, int64_t now_ms);
+
+#endif

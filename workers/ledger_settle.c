@@ -1,0 +1,535 @@
+/*
+ * ledger_settle: what became of a reserved request. A line moves reserved ->
+ * settled | failed | interrupted, and interrupted -> settled | failed when its
+ * settlement comes after all. Each move takes from the meter and the rollups
+ * what the line counted before, adds what it counts now, and appends the event
+ * `ai_request` with the line as its state; so counters equal the fold of the
+ * lines at any time.
+ *
+ * What a line counts: settled and interrupted are one request each, with their
+ * tokens, cost and price; failed is one failed; reserved is nothing yet. Its
+ * windows are those of the moment it was reserved.
+ *
+ * An event of a line that was `interrupted` before has the metadata
+ * {"was":"interrupted",...} with what was counted for it then, to take off.
+ */
+#include "workers/ledger_parts.h"
+
+#include "lib/metrics.h"
+#include "lib/money.h"
+
+#define TOKENS_MAX INT64_C(1000000000) /* of a class in one answer */
+#define SWEEP_ROWS 128u
+#define SWEEP_BYTES_MAX (2u << 20)
+
+enum { SUM_FIELDS = 9 };
+union sums {
+	struct rollup rollup;
+	int64_t fields[SUM_FIELDS];
+};
+_Static_assert(sizeof(struct rollup) == SUM_FIELDS * sizeof(int64_t),
+	       "a rollup is sums only");
+
+static int64_t
+count_of(int64_t i)
+{
+	return i == SCHEMA_INT_NONE ? 0 : i;
+}
+
+/* --- what a line counts -------------------------------------------------- */
+
+static bool
+is_status(const struct usage_line *line, const char *status)
+{
+	return line && str_eq(line->status, str_of(status));
+}
+
+static bool
+is_counted(const struct usage_line *line)
+{
+	return is_status(line, "settled") || is_status(line, "interrupted");
+}
+
+/* Adds sign times what the line counts. */
+static void
+sums_add(union sums *sums, const struct usage_line *line, int64_t sign)
+{
+	struct rollup *rollup = &sums->rollup;
+
+	if (is_status(line, "failed"))
+		rollup->failed += sign;
+	if (!is_counted(line))
+		return;
+	rollup->requests += sign;
+	rollup->interrupted += is_status(line, "interrupted") ? sign : 0;
+	rollup->input_tokens += sign * count_of(line->input_tokens);
+	rollup->output_tokens += sign * count_of(line->output_tokens);
+	rollup->cache_read_tokens += sign * count_of(line->cache_read_tokens);
+	rollup->cache_write_tokens += sign * count_of(line->cache_write_tokens);
+	rollup->cost += sign * count_of(line->cost);
+	rollup->price += sign * count_of(line->price);
+}
+
+/* Sums that would overflow stay at the largest number. */
+static int64_t
+add_clamped(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static enum err
+rollup_add(struct ledger *ledger, struct arena *arena, const struct key *key,
+	   const union sums *delta)
+{
+	union sums sums;
+	enum err e =
+	    group_load(ledger->group, key, &rollup_schema, &sums.rollup, arena);
+
+	if (e == ERR_NO_SUCH)
+		sums = (union sums){.fields = {0}};
+	else if (e != ERR_OK)
+		return e;
+	for (int i = 0; i < SUM_FIELDS; i++)
+		sums.fields[i] =
+		    add_clamped(count_of(sums.fields[i]), delta->fields[i]);
+	return group_put(ledger->group, key, &rollup_schema, &sums.rollup);
+}
+
+/* One line's windows; all lines of one request share them. */
+struct windows {
+	int64_t hour, day, month;
+};
+
+static enum err
+windows_of(struct ledger *ledger, const struct usage_line *line,
+	   struct windows *out)
+{
+	struct ledger_workspace *workspace;
+	enum err e = ledger_workspace(ledger, line->workspace, &workspace);
+
+	if (e != ERR_OK)
+		return e == ERR_WORKSPACE_UNKNOWN ? ERR_STORE_CORRUPT : e;
+	out->hour =
+	    ledger_window_start(workspace, WINDOW_HOUR, line->reserved_at);
+	out->day =
+	    ledger_window_start(workspace, WINDOW_DAY, line->reserved_at);
+	out->month = line->month_start;
+	return ERR_OK;
+}
+
+static enum err
+license_rollups_add(struct ledger *ledger, struct arena *arena,
+		    struct str license_id, const struct windows *at,
+		    const union sums *delta)
+{
+	const struct {
+		char window;
+		int64_t start_ms;
+	} rows[] = {{'h', at->hour}, {'d', at->day}, {'m', at->month}};
+	struct key key;
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < 3 && e == ERR_OK; i++) {
+		key_rollup_license(&key, license_id, rows[i].window,
+				   rows[i].start_ms);
+		e = rollup_add(ledger, arena, &key, delta);
+	}
+	return e;
+}
+
+static enum err
+model_rollups_add(struct ledger *ledger, struct arena *arena,
+		  const struct usage_line *line, const struct windows *at,
+		  const union sums *delta)
+{
+	struct key key;
+	enum err e;
+
+	key_rollup_model(&key, line->workspace, 'd', at->day, line->provider,
+			 line->model);
+	e = rollup_add(ledger, arena, &key, delta);
+	if (e != ERR_OK)
+		return e;
+	key_rollup_model(&key, line->workspace, 'm', at->month, line->provider,
+			 line->model);
+	return rollup_add(ledger, arena, &key, delta);
+}
+
+enum err
+ledger_rollups_move(struct ledger *ledger, struct arena *arena,
+		    const struct usage_line *before,
+		    const struct usage_line *after)
+{
+	const struct usage_line *line = after ? after : before;
+	union sums taken = {.fields = {0}}, delta = {.fields = {0}};
+	struct windows at;
+	enum err e = windows_of(ledger, line, &at);
+
+	if (e != ERR_OK)
+		return e;
+	sums_add(&delta, before, -1);
+	sums_add(&delta, after, 1);
+	e = license_rollups_add(ledger, arena, line->license_id, &at, &delta);
+	if (e != ERR_OK)
+		return e;
+	if (before == NULL || is_status(before, "reserved") ||
+	    str_eq(before->model, line->model))
+		return model_rollups_add(ledger, arena, line, &at, &delta);
+	/* Another model answered than was counted. */
+	sums_add(&taken, before, -1);
+	e = model_rollups_add(ledger, arena, before, &at, &taken);
+	sums_add(&delta, before, 1);
+	if (e == ERR_OK)
+		e = model_rollups_add(ledger, arena, line, &at, &delta);
+	return e;
+}
+
+/* --- moving a line ------------------------------------------------------- */
+
+static enum err
+meter_move(struct ledger *ledger, struct arena *arena,
+	   const struct usage_line *before, const struct usage_line *after)
+{
+	struct meter meter;
+	struct key key;
+	enum err e;
+
+	key_meter(&key, after->license_id);
+	e = group_load(ledger->group, &key, &meter_schema, &meter, arena);
+	if (e != ERR_OK)
+		return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
+	if (meter.month_start != after->month_start)
+		return ERR_OK; /* its month is over */
+	meter.month_reserved -= is_status(before, "reserved");
+	meter.month_used += is_counted(after) - is_counted(before);
+	return group_put(ledger->group, &key, &meter_schema, &meter);
+}
+
+static enum err
+event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
+	     const struct usage_line *before, const struct usage_line *after)
+{
+	struct event event;
+
+	schema_clear(&event_schema, &event);
+	event.type = STR("ai_request");
+	event.workspace = after->workspace;
+	event.amount = after->cost;
+	event.currency = after->currency;
+	if (is_status(before, "interrupted"))
+		event.metadata = arena_printf(
+		    arena,
+		    "{\"was\":\"interrupted\",\"was_input_tokens\":%lld,"
+		    "\"was_cost\":%lld,\"was_price\":%lld}",
+		    (long long)count_of(before->input_tokens),
+		    (long long)count_of(before->cost),
+		    (long long)count_of(before->price));
+	return ledger_event(ledger, now_ms, &event, &usage_line_schema, after);
+}
+
+static enum err
+line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
+	  const struct usage_line *before, const struct usage_line *after)
+{
+	struct group *group = ledger->group;
+	struct key key;
+	enum err e;
+
+	key_usage_line(&key, after->license_id, after->request_id);
+	e = group_put(group, &key, &usage_line_schema, after);
+	if (e == ERR_OK && is_status(before, "reserved")) {
+		key_open(&key, before->reserved_at, before->license_id,
+			 before->request_id);
+		e = group_delete(group, &key);
+	}
+	if (e == ERR_OK)
+		e = meter_move(ledger, arena, before, after);
+	if (e == ERR_OK)
+		e = ledger_rollups_move(ledger, arena, before, after);
+	if (e == ERR_OK)
+		e = event_append(ledger, arena, now_ms, before, after);
+	return e;
+}
+
+/* --- what a line costs --------------------------------------------------- */
+
+static int64_t
+class_cost(int64_t tokens, int64_t price, int64_t fallback)
+{
+	int64_t cost = 0;
+
+	if (price == SCHEMA_INT_NONE)
+		price = fallback;
+	/* Both are bounded where they come in; it cannot overflow. */
+	if (!money_for_units(count_of(tokens), count_of(price), &cost))
+		return 0;
+	return cost;
+}
+
+/* Cost to the vendor by token class; a cache class without a price of its own
+ * costs what fresh input costs. */
+static void
+line_price(struct usage_line *line, const struct price *price)
+{
+	line->cost = class_cost(line->input_tokens, price->input, 0) +
+		     class_cost(line->output_tokens, price->output, 0) +
+		     class_cost(line->cache_read_tokens, price->cache_read,
+				price->input) +
+		     class_cost(line->cache_write_tokens, price->cache_write,
+				price->input);
+	line->price = count_of(price->per_request);
+}
+
+/* Of the model that answered, else of the one that was admitted. */
+static enum err
+price_of(struct ledger *ledger, const struct usage_line *line,
+	 struct str admitted_model, const struct price **out)
+{
+	enum err e = ledger_price(ledger, line->provider, line->model, out);
+
+	if (e == ERR_MODEL_NOT_PRICED)
+		e = ledger_price(ledger, line->provider, admitted_model, out);
+	return e;
+}
+
+/* --- settle -------------------------------------------------------------- */
+
+static int64_t
+tokens_of(int64_t count)
+{
+	return count > TOKENS_MAX ? TOKENS_MAX : count_of(count);
+}
+
+static void
+line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
+{
+	line->status = in->status;
+	line->settled_at = now_ms;
+	line->input_tokens = tokens_of(in->input_tokens);
+	line->output_tokens = tokens_of(in->output_tokens);
+	line->cache_read_tokens = tokens_of(in->cache_read_tokens);
+	line->cache_write_tokens = tokens_of(in->cache_write_tokens);
+	line->reasoning_tokens = tokens_of(in->reasoning_tokens);
+	line->attempts = in->attempts;
+	line->latency_ms = in->latency_ms;
+	line->first_byte_ms = in->first_byte_ms;
+	line->source = STR_NONE;
+	line->cost = line->price = 0;
+	if (!str_is_empty(in->error))
+		line->error = in->error;
+}
+
+static void
+count_settled(const struct usage_line *line)
+{
+	if (is_status(line, "failed")) {
+		metrics_add(METRIC_FAILED, 1);
+		return;
+	}
+	metrics_add(METRIC_SETTLED, 1);
+	metrics_add(METRIC_INPUT_TOKENS, line->input_tokens);
+	metrics_add(METRIC_OUTPUT_TOKENS, line->output_tokens);
+	metrics_add(METRIC_CACHE_READ_TOKENS, line->cache_read_tokens);
+	metrics_add(METRIC_CACHE_WRITE_TOKENS, line->cache_write_tokens);
+}
+
+static enum err
+settle_line(struct context *context, const struct settle *in,
+	    const struct usage_line *before, struct usage_line *after)
+{
+	struct ledger *ledger = context->state;
+	const struct price *price;
+	enum err e;
+
+	*after = *before;
+	line_take(after, in, context->now_ms);
+	if (is_status(after, "settled")) {
+		if (ledger_is_plain(in->model))
+			after->model = in->model;
+		after->source =
+		    str_is_empty(in->source) ? STR("provider") : in->source;
+		e = price_of(ledger, after, before->model, &price);
+		if (e == ERR_OK)
+			line_price(after, price);
+		else if (e != ERR_MODEL_NOT_PRICED)
+			return e;
+	}
+	e = line_move(ledger, context->arena, context->now_ms, before, after);
+	if (e == ERR_OK)
+		count_settled(after);
+	return e;
+}
+
+static enum err
+settle(struct context *context, const void *in_, void *out_)
+{
+	struct ledger *ledger = context->state;
+	const struct settle *in = in_;
+	struct settled *out = out_;
+	struct usage_line before, after;
+	struct key key;
+	enum err e;
+
+	if (!str_eq(in->status, STR("settled")) &&
+	    !str_eq(in->status, STR("failed")))
+		return ledger_refuse(context, ERR_BAD_FIELD, "status",
+				     "status is settled or failed");
+	if (!ledger_is_plain(in->license_id) ||
+	    !ledger_is_plain(in->request_id))
+		return ERR_NO_SUCH;
+	key_usage_line(&key, in->license_id, in->request_id);
+	e = group_load(ledger->group, &key, &usage_line_schema, &before,
+		       context->arena);
+	if (e != ERR_OK)
+		return e;
+	if (before.attempt != in->attempt)
+		return ledger_refuse(context, ERR_CONFLICT, "attempt",
+				     "the request was reserved again since");
+	after = before; /* it was settled already: the same answer again */
+	if (is_status(&before, "reserved") || is_status(&before, "interrupted"))
+		e = settle_line(context, in, &before, &after);
+	out->cost = after.cost;
+	out->price = after.price;
+	out->currency = after.currency;
+	return e;
+}
+
+enum err
+ledger_settle(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, settle);
+}
+
+/* --- closing what nobody settles ----------------------------------------- */
+
+/* Counts as used; the cost is that of the prompt, as it was estimated. */
+static enum err
+interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
+	       const struct usage_line *before)
+{
+	struct group_mark mark = group_mark(ledger->group);
+	unsigned event_count = ledger->event_count;
+	struct usage_line after = *before;
+	const struct price *price;
+	enum err e;
+
+	ledger_cache_trim(ledger->cache);
+	after.status = STR("interrupted");
+	after.source = STR("estimated");
+	after.settled_at = now_ms;
+	after.cost = after.price = 0;
+	e = price_of(ledger, &after, before->model, &price);
+	if (e == ERR_OK)
+		line_price(&after, price);
+	if (e == ERR_OK || e == ERR_MODEL_NOT_PRICED)
+		e = line_move(ledger, arena, now_ms, before, &after);
+	if (e == ERR_OK) {
+		metrics_add(METRIC_INTERRUPTED, 1);
+	} else {
+		group_undo(ledger->group, mark);
+		ledger->event_count = event_count;
+	}
+	return e;
+}
+
+static bool
+is_abandoned(const struct usage_line *line, const struct ledger_sweep *sweep)
+{
+	if (line->expires_at <= sweep->now_ms)
+		return true;
+	return !str_is_empty(sweep->owner) &&
+	       str_eq(line->owner, sweep->owner) &&
+	       (uint64_t)line->owner_start != sweep->owner_start;
+}
+
+struct swept {
+	size_t closed;
+	int64_t next_expiry_ms;
+	enum err unreadable; /* the others are closed all the same */
+};
+
+/* One row of the open ones. */
+static enum err
+sweep_row(struct ledger *ledger, struct arena *arena,
+	  const struct ledger_sweep *sweep, struct str line_key,
+	  struct swept *swept)
+{
+	struct usage_line line;
+	struct key key;
+	enum err e;
+
+	if (line_key.n > sizeof(key.p))
+		return ERR_STORE_CORRUPT;
+	key.n = line_key.n;
+	memcpy(key.p, line_key.p, line_key.n);
+	e = group_load(ledger->group, &key, &usage_line_schema, &line, arena);
+	if (e != ERR_OK)
+		return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
+	/* The scan shows the last commit; this turn may have settled it. */
+	if (!is_status(&line, "reserved"))
+		return ERR_OK;
+	if (is_abandoned(&line, sweep)) {
+		e = interrupt_line(ledger, arena, sweep->recorded_ms, &line);
+		if (e == ERR_OK)
+			swept->closed++;
+	} else if (line.expires_at < swept->next_expiry_ms) {
+		swept->next_expiry_ms = line.expires_at;
+	}
+	return e;
+}
+
+/* The next page of open ones; *after: the last row's key, kept in last. */
+static enum err
+sweep_page(struct ledger *ledger, struct arena *arena,
+	   const struct ledger_sweep *sweep, struct key *last,
+	   struct swept *swept, bool *is_last)
+{
+	static const char kind = KEY_OPEN;
+	struct store_row rows[SWEEP_ROWS];
+	size_t count = 0;
+	enum err e = store_scan(ledger->store, str_bytes(&kind, 1),
+				last->n ? key_str(last) : STR_NONE, SWEEP_ROWS,
+				arena, rows, &count);
+
+	*is_last = count < SWEEP_ROWS;
+	for (size_t i = 0; i < count && e == ERR_OK; i++) {
+		if (swept->closed == sweep->limit) {
+			swept->next_expiry_ms = sweep->now_ms;
+			*is_last = true;
+			break;
+		}
+		e = sweep_row(ledger, arena, sweep, rows[i].value, swept);
+		if (e == ERR_STORE_CORRUPT) {
+			swept->unreadable = e;
+			e = ERR_OK;
+		}
+		last->n = rows[i].key.n;
+		memcpy(last->p, rows[i].key.p, rows[i].key.n);
+	}
+	return e;
+}
+
+enum err
+ledger_close_open(struct ledger *ledger, const struct ledger_sweep *sweep,
+		  size_t *closed, int64_t *next_expiry_ms)
+{
+	struct swept swept = {0, INT64_MAX, ERR_OK};
+	struct key last = {.n = 0};
+	struct arena arena;
+	bool is_last = false;
+	enum err e = ERR_OK;
+
+	arena_init(&arena, SWEEP_BYTES_MAX);
+	while (e == ERR_OK && !is_last) {
+		arena_reset(&arena);
+		e = sweep_page(ledger, &arena, sweep, &last, &swept, &is_last);
+	}
+	arena_fini(&arena);
+	*closed = swept.closed;
+	*next_expiry_ms = swept.next_expiry_ms;
+	if (e == ERR_OK)
+		ledger->next_expiry_ms = swept.next_expiry_ms;
+	return e == ERR_OK ? swept.unreadable : e;
+}
