@@ -1,0 +1,231 @@
+/*
+ * cli: the tool, with the house down and up: what scripts rely on, and what bad
+ * input gets.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "integration-tests/ask.h"
+
+TEST_LIMITED(cli_init_once, 60)
+{
+	struct house house;
+	struct output output;
+	json_t *made;
+
+	house_prepare(&house);
+	made = tool("init", NULL);
+	CHECK_JSON_STR(made, "workspace", "default");
+	CHECK(json_str_at(made, "internal_token").n >= 20);
+	CHECK(json_str_at(made, "admin_setup_token").n >= 20);
+	CHECK(!str_eq(json_str_at(made, "internal_token"),
+		      json_str_at(made, "admin_setup_token")));
+	/* The tokens themselves are nowhere. */
+	CHECK_INT(files_with("data", json_str_at(made, "internal_token").p), 0);
+	json_decref(made);
+	output = run("chatello", "init", NULL);
+	CHECK(strlen(output.out) + strlen(output.err) > 10);
+	CHECK(!strstr(output.out, "internal_token"));
+	output_free(&output);
+}
+
+static void
+check_exit(int code, struct output output)
+{
+	if (output.code != code || strlen(output.err) < 5)
+		test_fail(__FILE__, __LINE__, "exit %d, not %d: %s%s",
+			  output.code, code, output.out, output.err);
+	CHECK_INT(output.out[0], '\0');
+	/* one line */
+	if (code == 1)
+		CHECK(strchr(output.err, '\n') ==
+		      output.err + strlen(output.err) - 1);
+	output_free(&output);
+}
+
+/* Everything that must be refused, down or up, and change nothing. */
+static void
+check_bad_input(void)
+{
+	struct output before = run("chatello", "event", "list", "--json", NULL);
+	struct output after;
+
+	check_exit(1, run("chatello", "license", "issue", "--email",
+			  "a@shop.example", "--plan", "nope", NULL));
+	check_exit(1, run("chatello", "license", "issue", "--email", "nope",
+			  "--plan", "pro", NULL));
+	check_exit(1, run("chatello", "license", "issue", "--email",
+			  "a b@shop.example", "--plan", "pro", NULL));
+	check_exit(1, run("chatello", "license", "show",
+			  "CHA-AAAA-BBBB-CCCC-DDDD", NULL));
+	check_exit(1, run("chatello", "license", "suspend", "###", NULL));
+	check_exit(1, run("chatello", "license", "insert", "bad key!",
+			  "--email", "a@shop.example", "--plan", "pro", NULL));
+	check_exit(1, run("chatello", "usage", "show", "no-such", NULL));
+	check_exit(1, run("chatello", "customer", "show", "no-such", NULL));
+	check_exit(2, run("chatello", "license", "issue", NULL));
+	check_exit(2, run("chatello", "license", "issue", "--email",
+			  "a@shop.example", "--plan", "pro", "--months", "x",
+			  NULL));
+	check_exit(2, run("chatello", "license", "frobnicate", NULL));
+	check_exit(2, run("chatello", "nonsense", NULL));
+	check_exit(2, run("chatello", "plan", "set", "p", "--price-month", "-1",
+			  NULL));
+	check_exit(2, run("chatello", "status", "--what", NULL));
+	after = run("chatello", "event", "list", "--json", NULL);
+	CHECK_INT(before.code, 0);
+	CHECK_STR(str_of(after.out), str_of(before.out));
+	output_free(&before);
+	output_free(&after);
+}
+
+TEST_LIMITED(cli_bad_input_changes_nothing, 90)
+{
+	struct house house;
+
+	house_init(&house);
+	check_bad_input();
+	house_up(&house);
+	check_bad_input();
+	CHECK_INT(house_down(&house), 0);
+}
+
+static void
+check_life_of_a_license(const char *email)
+{
+	json_t *issued, *shown, *list;
+	const char *key, *id;
+
+	issued = tool("license", "issue", "--email", email, "--plan", "starter",
+		      "--months", "3", "--domain", "a.example", "--name",
+		      "Owner", NULL);
+	key = json_str_at(issued, "license_key").p;
+	id = json_str_at(issued, "license_id").p;
+	CHECK(str_starts(str_of(key), STR("CHA-")));
+	CHECK_INT(strlen(key), 23);
+	CHECK_JSON_STR(issued, "plan", "starter");
+	CHECK(json_str_at(issued, "customer_id").n > 0);
+	CHECK(json_str_at(issued, "subscription_id").n > 0);
+	CHECK_INT(json_str_at(issued, "expires_at").n >= 20, 1);
+	shown = tool("license", "show", key, NULL);
+	CHECK_STR(json_str_at(shown, "license_id"), str_of(id));
+	CHECK_STR(json_str_at(shown, "email"), str_of(email));
+	CHECK(!str_eq(json_str_at(shown, "key"), str_of(key)));
+	json_decref(shown);
+	json_decref(tool("license", "suspend", id, NULL));
+	shown = tool("license", "show", id, NULL);
+	CHECK_JSON_STR(shown, "status", "suspended");
+	json_decref(shown);
+	json_decref(tool("license", "resume", key, NULL));
+	json_decref(tool("license", "renew", key, "--months", "3", NULL));
+	shown = tool("license", "show", key, NULL);
+	CHECK_JSON_STR(shown, "status", "active");
+	CHECK(str_cmp(json_str_at(shown, "expires_at"),
+		      json_str_at(issued, "expires_at")) > 0);
+	json_decref(shown);
+	json_decref(tool("license", "cancel", key, NULL));
+	list = tool("license", "list", "--email", email, NULL);
+	json_decref(list);
+	shown = tool("customer", "show", email, NULL);
+	CHECK_STR(json_str_at(shown, "email"), str_of(email));
+	json_decref(shown);
+	json_decref(issued);
+}
+
+/* Event numbers 1, 2, 3 ... without a gap; returns how many. */
+static long long
+check_events(void)
+{
+	struct output output = run("chatello", "event", "list", "--json", NULL);
+	long long seq = 0;
+
+	CHECK_INT(output.code, 0);
+	for (char *at = output.out; *at;) {
+		size_t n = strcspn(at, "\n");
+		json_t *event = json_loadb(at, n, JSON_REJECT_DUPLICATES, NULL);
+
+		CHECK(event);
+		CHECK_INT(json_int_at(event, "seq"), seq + 1);
+		CHECK(json_str_at(event, "type").n > 0);
+		seq++;
+		json_decref(event);
+		at += n + (at[n] == '\n');
+	}
+	output_free(&output);
+	output = run("chatello", "event", "verify", NULL);
+	CHECK_INT(output.code, 0);
+	output_free(&output);
+	return seq;
+}
+
+TEST_LIMITED(cli_life_of_a_license_down_and_up, 90)
+{
+	struct house house;
+	long long down_events, up_events;
+
+	house_init(&house);
+	check_life_of_a_license("down@shop.example");
+	down_events = check_events();
+	house_up(&house);
+	check_life_of_a_license("up@shop.example");
+	up_events = check_events();
+	CHECK(down_events >= 6);
+	CHECK(up_events >= down_events + 5);
+	CHECK_INT(house_down(&house), 0);
+	CHECK(check_events() >= up_events);
+}
+
+TEST_LIMITED(cli_imported_keys_keep_working, 60)
+{
+	struct house house;
+	json_t *issued;
+
+	house_init(&house);
+	issued = tool("license", "insert", "cha-test-1234-5678-abcd", "--email",
+		      "old@shop.example", "--plan", "pro", NULL);
+	json_decref(issued);
+	check_exit(1, run("chatello", "license", "insert",
+			  "CHA-TEST-1234-5678-ABCD", "--email",
+			  "two@shop.example", "--plan", "pro", NULL));
+	json_decref(tool("license", "insert",
+			 "0A1B2C3D-0A1B2C3D-0A1B2C3D-0A1B2C3D", "--email",
+			 "old@shop.example", "--plan", "pro", NULL));
+	house_up(&house);
+	CHECK_INT(validate(&house, "CHA-TEST-1234-5678-ABCD"), 200);
+	CHECK_INT(validate(&house, "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"), 200);
+	CHECK_INT(house_down(&house), 0);
+}
+
+TEST_LIMITED(cli_help_and_settings, 60)
+{
+	static const char *const nouns[] = {
+	    "init", "up", "status", "doctor", "license", "plan", "event"};
+	struct house house;
+	struct output output;
+
+	house_prepare(&house);
+	house_set("OPENAI_API_KEY", OPENAI_CANARY);
+	output = run("chatello", "--help", NULL);
+	CHECK_INT(output.code, 0);
+	for (size_t i = 0; i < sizeof(nouns) / sizeof(nouns[0]); i++)
+		CHECK(strstr(output.out, nouns[i]));
+	output_free(&output);
+	output = run("chatello", "license", "issue", "--help", NULL);
+	CHECK_INT(output.code, 0);
+	CHECK(strstr(output.out, "--email"));
+	output_free(&output);
+	output = run("chatello-edge", "--conf", NULL);
+	CHECK_INT(output.code, 0);
+	CHECK(!strstr(output.out, OPENAI_CANARY));
+	output_free(&output);
+	output = run("chatello-proxy", "--openai-api-key", "sk-x", NULL);
+	CHECK_INT(output.code, 2);
+	CHECK(strstr(output.err, "OPENAI_API_KEY"));
+	output_free(&output);
+	json_decref(tool("init", NULL));
+	json_decref(tool("status", NULL));
+	output = run("chatello", "doctor", NULL);
+	CHECK(output.code == 0 || output.code == 1);
+	output_free(&output);
+}
