@@ -1,0 +1,338 @@
+/*
+ * group_test: what a group sees of itself and of the store, what it takes back,
+ * what a commit leaves behind.
+ */
+#include "lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/fault.h"
+#include "store/group.h"
+
+static struct store *store;
+static struct store_lease lease;
+static struct group *group;
+static struct arena arena;
+
+static void
+set_up(void)
+{
+	struct store_conf conf = {.engine = "memory"};
+
+	arena_init(&arena, 16u << 20);
+	CHECK_OK(store_open(&store, &conf, NULL));
+	CHECK_OK(store_lease_take(store, &lease, NULL));
+	CHECK_OK(group_open(&group, store, &lease));
+}
+
+static void
+tear_down(void)
+{
+	group_close(group);
+	store_lease_release(store, &lease);
+	store_close(store);
+	arena_fini(&arena);
+}
+
+static struct key
+named(const char *id)
+{
+	struct key key;
+
+	key_customer(&key, str_of(id));
+	return key;
+}
+
+static void
+put(const char *id, const char *text)
+{
+	struct key key = named(id);
+
+	CHECK_OK(group_put_bytes(group, &key, str_of(text)));
+}
+
+static void
+drop(const char *id)
+{
+	struct key key = named(id);
+
+	CHECK_OK(group_delete(group, &key));
+}
+
+static struct str
+seen(const char *id)
+{
+	struct key key = named(id);
+	struct str out = STR("unset");
+
+	CHECK_OK(group_load_bytes(group, &key, &out, &arena));
+	return out;
+}
+
+static struct str
+stored(const char *id)
+{
+	struct key key = named(id);
+	struct str name = key_str(&key), value;
+
+	CHECK_OK(store_load(store, &name, 1, &value, &arena));
+	return value;
+}
+
+static struct event
+event_of(const char *type)
+{
+	struct event event;
+
+	schema_clear(&event_schema, &event);
+	event.id = STR("evt_1");
+	event.type = str_of(type);
+	return event;
+}
+
+TEST(a_group_sees_what_it_put_before_the_store_does)
+{
+	set_up();
+	put("a", "1");
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK(stored("a").p == NULL);
+	put("a", "2");
+	CHECK_STR(seen("a"), STR("2"));
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("a"), STR("2"));
+	CHECK_STR(seen("a"), STR("2"));
+	drop("a");
+	CHECK(seen("a").p == NULL);
+	CHECK_STR(stored("a"), STR("2"));
+	CHECK_OK(group_commit(group));
+	CHECK(stored("a").p == NULL);
+	tear_down();
+}
+
+TEST(an_undo_brings_back_what_was_there_at_the_mark)
+{
+	struct group_mark mark, inner;
+	struct event event = event_of("note");
+	uint64_t head;
+
+	set_up();
+	put("kept", "old");
+	put("gone", "old");
+	CHECK_OK(group_commit(group));
+	put("own", "before");
+	CHECK_OK(group_event(group, &event));
+	mark = group_mark(group);
+	put("own", "after");
+	put("kept", "new");
+	drop("gone");
+	put("fresh", "new");
+	inner = group_mark(group);
+	put("own", "again");
+	drop("fresh");
+	CHECK_OK(group_event(group, &event));
+	group_undo(group, inner);
+	CHECK_STR(seen("own"), STR("after"));
+	CHECK_STR(seen("fresh"), STR("new"));
+	group_undo(group, mark);
+	CHECK_STR(seen("own"), STR("before"));
+	CHECK_STR(seen("kept"), STR("old"));
+	CHECK_STR(seen("gone"), STR("old"));
+	CHECK(seen("fresh").p == NULL);
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("own"), STR("before"));
+	CHECK_STR(stored("kept"), STR("old"));
+	CHECK_STR(stored("gone"), STR("old"));
+	CHECK(stored("fresh").p == NULL);
+	CHECK_OK(store_head(store, &head));
+	CHECK_INT(head, 1);
+	tear_down();
+}
+
+TEST(a_group_that_was_taken_back_wholly_is_empty)
+{
+	struct group_mark mark;
+	struct event event = event_of("note");
+
+	set_up();
+	mark = group_mark(group);
+	CHECK(group_is_empty(group));
+	put("a", "1");
+	CHECK_OK(group_event(group, &event));
+	CHECK(!group_is_empty(group));
+	group_undo(group, mark);
+	CHECK(group_is_empty(group));
+	CHECK_OK(group_commit(group));
+	CHECK(stored("a").p == NULL);
+	tear_down();
+}
+
+TEST(a_load_after_an_undo_asks_the_store_again)
+{
+	struct group_mark mark;
+
+	set_up();
+	put("a", "stored");
+	CHECK_OK(group_commit(group));
+	mark = group_mark(group);
+	drop("a"); /* never loaded by this group */
+	group_undo(group, mark);
+	CHECK_STR(seen("a"), STR("stored"));
+	tear_down();
+}
+
+TEST(records_and_events_go_through_their_schemas)
+{
+	struct meter in, out;
+	struct event event = event_of("new_customer"), back;
+	struct store_event events[2];
+	struct key key;
+	size_t count;
+
+	set_up();
+	schema_clear(&meter_schema, &in);
+	in.month_used = 41;
+	in.month_start = 1763704800000;
+	key_meter(&key, STR("lic_A"));
+	CHECK_ERR(group_load(group, &key, &meter_schema, &out, &arena),
+		  ERR_NO_SUCH);
+	CHECK_OK(group_put(group, &key, &meter_schema, &in));
+	CHECK_OK(group_load(group, &key, &meter_schema, &out, &arena));
+	CHECK_INT(out.month_used, 41);
+	event.amount = 5;
+	CHECK_OK(group_event(group, &event));
+	CHECK_OK(group_commit(group));
+	CHECK_OK(group_load(group, &key, &meter_schema, &out, &arena));
+	CHECK_INT(out.month_start, in.month_start);
+	CHECK_INT(out.month_reserved, SCHEMA_INT_NONE);
+	CHECK_OK(store_tail(store, 0, 2, &arena, events, &count));
+	CHECK_INT(count, 1);
+	CHECK_OK(
+	    schema_decode(&event_schema, events[0].bytes, &back, &arena, NULL));
+	CHECK_STR(back.type, STR("new_customer"));
+	CHECK_INT(back.amount, 5);
+	put("x", "no record");
+	key = named("x");
+	CHECK_ERR(group_load(group, &key, &meter_schema, &out, &arena),
+		  ERR_STORE_CORRUPT);
+	tear_down();
+}
+
+TEST(limits_are_answers_and_leave_the_group_usable)
+{
+	static char big[STORE_VALUE_BYTES_MAX + 1];
+	struct key key = named("a"), impossible;
+	struct str out = STR("unset");
+
+	set_up();
+	memset(big, 'x', sizeof(big));
+	CHECK_ERR(group_put_bytes(group, &key, str_bytes(big, sizeof(big))),
+		  ERR_TOO_LARGE);
+	key_customer(&impossible, STR("a\0b"));
+	CHECK_ERR(group_put_bytes(group, &impossible, STR("1")), ERR_TOO_LARGE);
+	CHECK_OK(group_load_bytes(group, &impossible, &out, &arena));
+	CHECK(out.p == NULL);
+	for (size_t i = 0; i < GROUP_WRITES_MAX; i++)
+		CHECK_OK(group_put_bytes(group, &key, STR("1")));
+	CHECK_ERR(group_put_bytes(group, &key, STR("2")), ERR_OVERLOADED);
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("a"), STR("1"));
+	put("a", "2");
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("a"), STR("2"));
+	tear_down();
+}
+
+/* Tables grow while the group holds entries, and shrink back to use. */
+TEST(large_groups_and_small_ones_alternate)
+{
+	enum { COUNT = 9000 };
+	char name[16];
+	uint64_t records, bad;
+
+	set_up();
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < COUNT; i++) {
+			snprintf(name, sizeof(name), "k%d", i);
+			put(name, name);
+		}
+		for (int i = 0; i < COUNT; i += 7) {
+			snprintf(name, sizeof(name), "k%d", i);
+			CHECK_STR(seen(name), str_of(name));
+		}
+		CHECK(seen("nobody").p == NULL);
+		CHECK_OK(group_commit(group));
+		CHECK(seen("nobody").p == NULL);
+		put("small", "1");
+		CHECK_OK(group_commit(group));
+	}
+	CHECK_OK(store_verify(store, &records, &bad, NULL));
+	CHECK_INT(records, COUNT + 1);
+	tear_down();
+}
+
+/* A random run of puts, deletes, marks, undos and commits against an array. */
+TEST(random_use_agrees_with_a_model)
+{
+	enum { KEYS = 40 };
+	int committed[KEYS] = {0}, now[KEYS] = {0}, marked[KEYS] = {0};
+	struct group_mark mark = {0, 0};
+	unsigned seed = 11;
+	char name[8], text[12];
+
+	set_up();
+	for (int step = 1; step <= 20000; step++) {
+		int i = rand_r(&seed) % KEYS, dice = rand_r(&seed) % 100;
+		struct str got;
+
+		snprintf(name, sizeof(name), "k%d", i);
+		snprintf(text, sizeof(text), "%d", step);
+		if (dice < 45) {
+			put(name, text);
+			now[i] = step;
+		} else if (dice < 60) {
+			drop(name);
+			now[i] = 0;
+		} else if (dice < 70) {
+			mark = group_mark(group);
+			memcpy(marked, now, sizeof(now));
+		} else if (dice < 76) {
+			group_undo(group, mark);
+			memcpy(now, marked, sizeof(now));
+		} else if (dice < 78) {
+			CHECK_OK(group_commit(group));
+			memcpy(committed, now, sizeof(now));
+			memcpy(marked, now, sizeof(now));
+			mark = group_mark(group);
+		} else {
+			got = seen(name);
+			CHECK((got.p != NULL) == (now[i] != 0));
+			if (got.p)
+				CHECK_INT(atoi(arena_str(&arena, got).p),
+					  now[i]);
+			got = stored(name);
+			CHECK((got.p != NULL) == (committed[i] != 0));
+		}
+		arena_reset(&arena);
+	}
+	tear_down();
+}
+
+#ifdef CHATELLO_FAULTS
+TEST(a_commit_that_failed_leaves_an_empty_group_that_goes_on)
+{
+	set_up();
+	put("a", "1");
+	fault_set("store-full:1");
+	CHECK_ERR(group_commit(group), ERR_STORE_FULL);
+	fault_set(NULL);
+	CHECK(group_is_empty(group));
+	CHECK(seen("a").p == NULL);
+	put("b", "2");
+	CHECK_OK(group_commit(group));
+	CHECK(stored("a").p == NULL);
+	CHECK_STR(stored("b"), STR("2"));
+	tear_down();
+}
+#endif
