@@ -172,32 +172,47 @@ struct scan {
 	struct arena *arena;
 	struct store_row *rows;
 	size_t count;
+	bool is_ending;
 	enum err err;
 };
 
+static enum err
+take_row(struct scan *scan, const struct engine_row *row)
+{
+	struct store_row *out = &scan->rows[scan->count];
+
+	out->key = arena_str(scan->arena, row->key);
+	if (out->key.p == NULL)
+		return ERR_NO_MEMORY;
+	scan->count++;
+	return copy_value(scan->table, out->key, row->sealed, scan->arena,
+			  &out->value);
+}
+
+/* The scan goes one row beyond its end: a row is believed to come next, or to
+ * be the first one without the prefix, when it is sound and the one behind it
+ * is in order, too (a damaged index may lead to sound rows from elsewhere). */
 static bool
 scan_row(void *ctx, const struct engine_row *row)
 {
 	struct scan *scan = ctx;
-	struct store_row *out = &scan->rows[scan->count];
 	int order = scan->after.p ? str_cmp(row->key, scan->after) : 1;
 
-	if (order == 0 && scan->count == 0)
+	if (order == 0 && scan->count == 0 && !scan->is_ending)
 		return true; /* the key to go on behind */
-	if (order <= 0) {
+	if (order <= 0)
 		scan->err = ERR_STORE_CORRUPT;
+	else if (!scan->is_ending && str_starts(row->key, scan->prefix))
+		scan->err = take_row(scan, row);
+	else if (!scan->is_ending &&
+		 !engine_is_sound(scan->table, row->key, row->sealed))
+		scan->err = ERR_STORE_CORRUPT;
+	if (scan->err != ERR_OK || scan->is_ending)
 		return false;
-	}
-	if (!str_starts(row->key, scan->prefix))
-		return false;
-	out->key = arena_str(scan->arena, row->key);
-	scan->err = out->key.p ? copy_value(scan->table, out->key, row->sealed,
-					    scan->arena, &out->value)
-			       : ERR_NO_MEMORY;
-	if (scan->err != ERR_OK)
-		return false;
-	scan->after = out->key;
-	return ++scan->count < scan->limit;
+	scan->is_ending =
+	    !str_starts(row->key, scan->prefix) || scan->count == scan->limit;
+	scan->after = row->key;
+	return true;
 }
 
 static enum err

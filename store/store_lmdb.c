@@ -150,38 +150,48 @@ is_sound(enum engine_table table, const struct engine_row *row)
 	return engine_is_sound(table, row->key, row->sealed);
 }
 
-/* A neighbour of `key` must be there (in the kv table, which has a first and a
- * last record), sound, and on its side. */
-static bool
-is_neighbour(enum engine_table table, struct str key,
-	     const struct engine_row *row, int side)
+/* What stands next to `key` must be sound, on its side (-1 in front of it, 1
+ * behind), and its own next row further out: a damaged pointer inside a page
+ * may lead to a sound row of another page. In the kv table there is always a
+ * neighbour, if only our own. The cursor is on the neighbour. */
+static enum err
+check_neighbour(struct lmdb *lmdb, enum engine_table table, struct str key,
+		const struct engine_row *row, int side)
 {
+	struct engine_row further;
+	MDB_val val;
+	enum err err;
+
 	if (row->key.p == NULL)
-		return table != ENGINE_KV;
-	return str_cmp(row->key, key) * side > 0 && is_sound(table, row);
+		return table == ENGINE_KV ? ERR_STORE_CORRUPT : ERR_OK;
+	if (str_cmp(row->key, key) * side <= 0 || !is_sound(table, row))
+		return ERR_STORE_CORRUPT;
+	err = move(lmdb, table, &val, side < 0 ? MDB_PREV : MDB_NEXT, &further);
+	if (err == ERR_OK && further.key.p &&
+	    str_cmp(further.key, row->key) * side <= 0)
+		return ERR_STORE_CORRUPT;
+	return err;
 }
 
-/* The row at or behind key, the cursor on it; *before: the one in front of key.
- * Both are proven to be next to key. */
+/* The row at or behind key; *before: the one in front of key. Both are proven
+ * to be next to key. */
 static enum err
 locate(struct lmdb *lmdb, enum engine_table table, struct str key,
        struct engine_row *at, struct engine_row *before)
 {
-	MDB_val val = val_of(key), front;
+	MDB_val val = val_of(key);
 	enum err err = move(lmdb, table, &val, MDB_SET_RANGE, at);
 
 	if (err != ERR_OK)
 		return err;
-	err =
-	    move(lmdb, table, &front, at->key.p ? MDB_PREV : MDB_LAST, before);
-	if (err != ERR_OK)
+	err = move(lmdb, table, &val, at->key.p ? MDB_PREV : MDB_LAST, before);
+	if (err == ERR_OK)
+		err = check_neighbour(lmdb, table, key, before, -1);
+	if (err != ERR_OK || (at->key.p && str_eq(at->key, key)))
 		return err;
-	if (!is_neighbour(table, key, before, -1))
-		return ERR_STORE_CORRUPT;
-	if ((at->key.p == NULL || !str_eq(at->key, key)) &&
-	    !is_neighbour(table, key, at, 1))
-		return ERR_STORE_CORRUPT;
-	return ERR_OK;
+	val = val_of(key);
+	err = move(lmdb, table, &val, MDB_SET_RANGE, at);
+	return err == ERR_OK ? check_neighbour(lmdb, table, key, at, 1) : err;
 }
 
 static enum err
@@ -237,14 +247,17 @@ lmdb_walk(void *engine, enum engine_table table, struct str from,
 			err = move(lmdb, table, &key, MDB_SET_RANGE, &row);
 	}
 	while (err == ERR_OK && row.key.p) {
-		if (is_own(table, row.key)) {
-			if (!is_sound(table, &row))
-				return ERR_STORE_CORRUPT;
-		} else if (!fn(ctx, &row)) {
+		bool is_ours = is_own(table, row.key);
+		bool is_last = is_ours && str_eq(row.key, LAST_KEY);
+
+		if (is_ours && !is_sound(table, &row))
+			return ERR_STORE_CORRUPT;
+		if (is_last || (!is_ours && !fn(ctx, &row)))
 			return ERR_OK;
-		}
 		err = move(lmdb, table, &key, MDB_NEXT, &row);
 	}
+	if (err == ERR_OK && table == ENGINE_KV)
+		return ERR_STORE_CORRUPT; /* ends before our last record */
 	return err;
 }
 
