@@ -36,6 +36,9 @@ enum err bus_open(struct bus **out, struct loop *loop, const char *run_dir,
 void bus_close(struct bus *bus);
 /* This start of this process, different at each start. */
 uint64_t bus_incarnation(const struct bus *bus);
+/* Batches and frames that were not taken since the start: malformed, from a
+ * stranger, or meant for an earlier incarnation. */
+uint64_t bus_dropped(const struct bus *bus);
 
 /* --- asking ------------------------------------------------------------- */
 
@@ -83,11 +86,13 @@ struct bus_peer_state {
 unsigned bus_pool_size(const struct bus_pool *pool);
 void bus_pool_state(const struct bus_pool *pool, unsigned index,
 		    struct bus_peer_state *out);
-/* Called when a peer that may be written to, or that writes to us, comes (a
- * new incarnation was heard) or goes. */
+/* Called when a peer that may be written to, or that writes to us, comes
+ * (is_alive) or goes (!is_alive, with the incarnation that went); between two
+ * incarnations it always goes. */
 typedef void bus_peer_fn(void *ctx, const struct bus_peer_state *state);
 void bus_on_peer(struct bus *bus, bus_peer_fn *fn, void *ctx);
-/* Asks one given peer instead of the least busy. */
+/* Asks one given peer instead of the least busy; never asked again elsewhere.
+ */
 enum err bus_ask_peer(struct bus_pool *pool, unsigned index,
 		      const struct bus_ask *ask, uint64_t *id);
 
@@ -123,8 +128,9 @@ void *bus_from_state(const struct bus_from *from);
 /* The last answer; frees from. body is copied. */
 void bus_answer(struct bus *bus, struct bus_from *from, enum err err,
 		struct str body);
-/* A part of a stream. Bytes that may still be sent before the reader has given
- * credit again; <= 0: pause until the credit callback. */
+/* A part of a stream (a tool gets the last answer only). Bytes that may still
+ * be sent before the reader has given credit again; <= 0: pause until the
+ * credit callback. */
 int64_t bus_answer_part(struct bus *bus, struct bus_from *from,
 			struct str body);
 int64_t bus_from_credit(const struct bus_from *from);

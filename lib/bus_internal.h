@@ -1,0 +1,275 @@
+/*
+ * bus_internal: what the bus_*.c files share; nobody else includes it.
+ *
+ *   bus_wire    frames and batches as bytes; pure
+ *   bus_link    inbox and outboxes: everything that nng's threads touch
+ *   bus_peer    who is there: connections, beats, incarnations, flushing
+ *   bus_ask     pools, requests in flight, their answers
+ *   bus_answer  requests that were asked of us, and our answers
+ *   bus_tools   REP/REQ for the command line
+ *   bus_bell    PUB/SUB for the doorbell
+ *   bus         opens all of it and hands received frames round
+ *
+ * All but bus_link and the callbacks of bus_tools runs in the loop thread.
+ */
+#ifndef LIB_BUS_INTERNAL_H
+#define LIB_BUS_INTERNAL_H
+
+#include "lib/bus.h"
+
+#define BUS_PEERS_MAX 256u
+#define BUS_POOLS_MAX 16u
+#define BUS_FROM_MAX 65536u		      /* requests that wait for us */
+#define BUS_OUTBOX_BYTES_MAX (64u << 20)      /* gathered for one peer */
+#define BUS_OUTBOX_SPARE_BYTES (4u << 20)     /* beyond it, for short answers */
+#define BUS_OUTBOX_KEEP_BYTES (1u << 20)      /* memory kept when empty */
+#define BUS_INBOX_BATCHES_MAX 256u	      /* received, not yet looked at */
+#define BUS_INBOX_BYTES_MAX (64u << 20)	      /* likewise */
+#define BUS_PATH_BYTES 108		      /* sun_path */
+#define BUS_SLOT_MASK (BUS_IN_FLIGHT_MAX - 1) /* of a request id */
+
+/* --- wire ------------------------------------------------------------------
+ */
+
+#define WIRE_VERSION 1
+#define WIRE_HEAD_BYTES 56
+#define WIRE_FRAME_BYTES 24
+#define WIRE_BODY_BYTES_MAX                                                    \
+	(BUS_BATCH_BYTES_MAX - WIRE_HEAD_BYTES - WIRE_FRAME_BYTES)
+
+enum wire_kind {
+	WIRE_REQUEST = 1,
+	WIRE_ANSWER, /* the last one */
+	WIRE_PART,
+	WIRE_CANCEL,
+	WIRE_CREDIT,
+	WIRE_BEAT,
+};
+
+struct wire_head {
+	uint64_t from_incarnation;
+	uint64_t to_incarnation; /* 0: whoever has the name */
+	const char *name;	 /* of the sender */
+};
+
+struct wire_frame {
+	uint8_t kind;
+	uint16_t type;
+	uint16_t err;
+	uint32_t extra; /* REQUEST: ms left; PART: its number; ANSWER: parts
+			   before it; CREDIT: bytes */
+	uint64_t id;
+	struct str body;
+};
+
+void wire_head_put(const struct wire_head *head, char out[WIRE_HEAD_BYTES]);
+/* Appends; false and nothing changed when it does not fit limit_bytes. */
+bool wire_frame_put(struct buf *buf, size_t limit_bytes,
+		    const struct wire_frame *frame);
+/* Checks the whole batch; *frames is the run of its frames. name points into
+ * batch. */
+bool wire_batch_read(struct str batch, struct wire_head *head,
+		     struct str *frames);
+/* Takes the first frame off a run that wire_batch_read checked. */
+bool wire_frame_next(struct str *frames, struct wire_frame *frame);
+/* Bytes of whole frames at the run's start, at most max_bytes. */
+size_t wire_cut(struct str frames, size_t max_bytes);
+
+/* --- link ------------------------------------------------------------------
+ */
+
+struct bus_link;
+struct bus_outbox;
+
+struct link_batch {
+	struct str bytes;
+	uint32_t pipe;
+	void *msg;
+};
+
+#define LINK_GONE_MAX 64u
+
+/* What nng's threads have left for the loop. */
+struct link_news {
+	struct link_batch batches[BUS_INBOX_BATCHES_MAX];
+	unsigned batch_count;
+	uint32_t gone[LINK_GONE_MAX]; /* inbox pipes that closed */
+	unsigned gone_count;
+	bool is_changed; /* outboxes or tools want a look */
+};
+
+enum err link_err(int nng_error);
+/* RUN/NAME.SUFFIX; ERR_CONFIG when it is too long for a socket. */
+enum err link_path(char out[BUS_PATH_BYTES], const char *run_dir,
+		   const char *name, const char *suffix, struct why *why);
+/* Replaces what a killed process left; only peers of our user or group. */
+enum err link_listen(uint32_t socket_id, const char *path, struct why *why);
+enum err link_open(struct bus_link **out, const char *path, struct why *why);
+void link_close(struct bus_link *link);
+int link_fd(const struct bus_link *link);
+/* Any thread: the loop will look. */
+void link_signal(struct bus_link *link);
+/* The batches are the caller's, for link_batch_free. */
+void link_take(struct bus_link *link, struct link_news *news);
+void link_batch_free(struct link_batch *batch);
+/* Receives again when that had stopped (inbox full, or out of memory). */
+void link_resume(struct bus_link *link);
+
+enum err link_outbox_open(struct bus_link *link, const char *path,
+			  struct bus_outbox **out);
+void link_outbox_close(struct bus_outbox *outbox);
+/* *drops: connections lost so far. */
+void link_outbox_state(struct bus_outbox *outbox, bool *is_up, uint32_t *drops);
+/* One message of the parts; ERR_AGAIN: the last one is not taken yet, news
+ * come when it is. */
+enum err link_outbox_send(struct bus_outbox *outbox, const struct str *parts,
+			  size_t count);
+/* Gives up a message that no connection has taken. */
+void link_outbox_abort(struct bus_outbox *outbox);
+
+/* --- peers -----------------------------------------------------------------
+ */
+
+struct question;
+
+struct question_list {
+	struct question *first;
+	struct question *last;
+};
+
+struct peer {
+	struct bus *bus;
+	char name[BUS_NAME_BYTES];
+	struct bus_outbox *outbox;
+	struct buf requests;	 /* frames that wait for the window */
+	struct buf others;	 /* frames that wait for the outbox only */
+	unsigned window_batches; /* 0: none */
+	uint64_t batches_sent;	 /* those with requests in them */
+	uint64_t batches_answered;
+	bool is_up;    /* our outbox is connected */
+	bool is_heard; /* within BUS_SILENT_MS */
+	bool is_dirty; /* on the bus's list for the end of the turn */
+	bool is_told_alive;
+	uint32_t pipe;	/* of our inbox, that it was last heard on */
+	uint32_t drops; /* times that is_up was lost */
+	uint64_t incarnation;
+	uint64_t old_incarnation;
+	int64_t heard_ns;
+	int64_t sent_ns;
+	struct loop_timer beat;
+	struct loop_timer silence;
+	struct loop_timer grace;
+	struct question_list questions; /* in flight, oldest first */
+	unsigned in_flight;
+	unsigned unsent;		/* of those */
+	struct bus_from **from_by_slot; /* NULL: may not ask us */
+	struct bus_from *froms;
+};
+
+struct bus {
+	struct loop *loop;
+	char run_dir[BUS_PATH_BYTES];
+	char name[BUS_NAME_BYTES];
+	uint64_t incarnation;
+	int lock_fd;
+	struct bus_link *link;
+	struct loop_fd *link_watch;
+	struct link_news news;
+	uint64_t dropped; /* batches and frames that were not taken */
+
+	struct peer *peers[BUS_PEERS_MAX];
+	unsigned peer_count;
+	struct peer *dirty[BUS_PEERS_MAX];
+	unsigned dirty_count;
+	bus_peer_fn *peer_fn;
+	void *peer_ctx;
+
+	struct bus_pool *pools[BUS_POOLS_MAX];
+	unsigned pool_count;
+	struct question *questions; /* BUS_IN_FLIGHT_MAX, by slot */
+	struct question *free_questions;
+	uint32_t questions_used; /* slots that were ever used */
+	uint64_t next_id;	 /* without its slot */
+
+	struct bus_from *froms; /* BUS_FROM_MAX */
+	struct bus_from *free_froms;
+	uint32_t froms_used;
+	bus_request_fn *request_fn;
+	bus_cancelled_fn *cancelled_fn;
+	bus_credit_fn *credit_fn;
+	void *serve_ctx;
+
+	struct bus_tools *tools;
+	struct bus_bell *bell;
+};
+
+/* The peer of that name, made and dialled if it is new. */
+enum err peer_open(struct bus *bus, const char *kind, unsigned index,
+		   struct peer **out);
+void peer_close(struct peer *peer);
+struct peer *peer_find(const struct bus *bus, const char *name);
+bool peer_is_alive(const struct peer *peer);
+void peer_state(const struct peer *peer, struct bus_peer_state *out);
+/* A batch came from it; false: of an incarnation that is over. */
+bool peer_heard(struct peer *peer, uint64_t incarnation, uint32_t pipe);
+/* Inbox pipes closed, outboxes may have changed. */
+void peers_pipe_gone(struct bus *bus, uint32_t pipe);
+void peers_look(struct bus *bus);
+/* Adds a frame to what leaves at the end of the turn. ERR_OVERLOADED,
+ * ERR_NO_MEMORY: nothing was added. */
+enum err peer_put(struct peer *peer, const struct wire_frame *frame);
+enum err peer_put_request(struct peer *peer, const struct wire_frame *frame);
+/* The batch of that number has been answered. */
+void peer_answered(struct peer *peer, uint64_t batch);
+/* The last turn hook: sends what has gathered. */
+void peers_flush(void *bus);
+
+/* --- asking ----------------------------------------------------------------
+ */
+
+enum err questions_open(struct bus *bus);
+void questions_close(struct bus *bus);
+/* An ANSWER or PART. */
+void question_answer(struct peer *peer, const struct wire_frame *frame);
+/* Those that were sent to it over a connection before drops, or all. */
+void questions_lost(struct peer *peer, bool is_all);
+/* A peer came: asks again what waited for one. */
+void questions_unpark(struct bus *bus);
+
+/* --- answering -------------------------------------------------------------
+ */
+
+struct bus_from {
+	struct peer *peer; /* NULL: a tool */
+	struct bus_tool *tool;
+	struct bus_from *prev; /* of the same peer */
+	struct bus_from *next;
+	uint64_t id;
+	void *state;
+	int64_t credit_bytes;
+	uint32_t parts;
+	bool is_cancelled;
+};
+
+enum err froms_open(struct bus *bus);
+void froms_close(struct bus *bus);
+struct bus_from *from_take(struct bus *bus);
+void from_give(struct bus *bus, struct bus_from *from);
+enum err from_serve_peer(struct peer *peer);
+void from_request(struct peer *peer, const struct wire_frame *frame);
+void from_cancel(struct peer *peer, uint64_t id);
+void from_credit(struct peer *peer, uint64_t id, uint32_t bytes);
+/* The peer's incarnation is over. */
+void froms_gone(struct peer *peer);
+
+/* --- tools and doorbell ----------------------------------------------------
+ */
+
+void tools_close(struct bus *bus);
+void tools_look(struct bus *bus);
+void tool_answer(struct bus *bus, struct bus_from *from, enum err err,
+		 struct str body);
+void bell_close(struct bus *bus);
+void bell_flush(struct bus *bus);
+
+#endif
