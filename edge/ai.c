@@ -13,8 +13,7 @@
 #define NS_PER_MS 1000000
 #define TRACEPARENT_BYTES_MAX 64
 
-/* --- a stream ----------------------------------------------------------------
- */
+/* --- a stream ------------------------------------------------------------ */
 
 static void
 remember_tail(struct http_request *r, struct str part)
@@ -133,8 +132,7 @@ stream_begin(struct http_request *r, const struct ai_head *head, size_t bytes)
 			       on_silence, r);
 }
 
-/* --- answers
- * ------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------- */
 
 static void
 on_head(struct http_request *r, const struct bus_answer *answer)
@@ -179,8 +177,7 @@ on_ai(struct http_request *r, const struct bus_answer *answer)
 		stream_finish(r, answer->err, answer->body);
 }
 
-/* --- questions
- * ---------------------------------------------------------------- */
+/* --- questions ----------------------------------------------------------- */
 
 /* The site in the body of our own shape; a body that is no JSON is the proxy's
  * to refuse. */

@@ -32,8 +32,7 @@ const char *const edge_listener_names[EDGE_LISTENERS] = {
     [LISTENER_INTERNAL] = "internal",
 };
 
-/* --- opening
- * ------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------- */
 
 static enum err
 pools_open(struct edge *edge, struct why *why)
@@ -88,12 +87,13 @@ listener_open(struct edge *edge, enum edge_listener which, const char *address,
 		e = proc_listen(address, &options.listen_fd, why);
 	if (e != ERR_OK)
 		return e;
-	proc_listen_name(options.listen_fd, name, sizeof(name));
 	e = http_open(&listener->http, &options, why);
-	if (e == ERR_OK)
-		log_info("edge-listen", "listener=%s address=%s",
-			 edge_listener_names[which], name);
-	return e;
+	if (e != ERR_OK)
+		return e;
+	proc_listen_name(http_listen_fd(listener->http), name, sizeof(name));
+	log_info("edge-listen", "listener=%s address=%s",
+		 edge_listener_names[which], name);
+	return ERR_OK;
 }
 
 static enum err
@@ -168,8 +168,7 @@ edge_close(struct edge *edge)
 		loop_close(edge->loop);
 }
 
-/* --- draining
- * ----------------------------------------------------------------- */
+/* --- draining ------------------------------------------------------------ */
 
 static void
 drain_look(void *ctx)
@@ -204,8 +203,7 @@ edge_drain(struct edge *edge)
 	drain_look(edge);
 }
 
-/* --- main
- * ----------------------------------------------------------------------- */
+/* --- main ---------------------------------------------------------------- */
 
 static void
 on_watchdog(void *ctx)

@@ -52,8 +52,7 @@ struct http {
 	bool has_hook;
 };
 
-/* --- waking and resting -----------------------------------------------------
- */
+/* --- waking and resting -------------------------------------------------- */
 
 static void
 mark_dirty(struct http *http)
@@ -105,8 +104,7 @@ rest(struct http_request *r)
 		    on_hangup, r, &connection->hangup);
 }
 
-/* --- answers
- * ------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------- */
 
 void
 http_header(struct http_request *r, const char *name, const char *value)
@@ -263,8 +261,7 @@ reply_queue(struct http_request *r)
 	return ok;
 }
 
-/* --- requests as libmicrohttpd tells of them --------------------------------
- */
+/* --- requests as libmicrohttpd tells of them ----------------------------- */
 
 static struct http_connection *
 connection_of(struct MHD_Connection *mhd)
@@ -448,8 +445,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 		      info->connect_fd);
 }
 
-/* --- the daemon in our loop -------------------------------------------------
- */
+/* --- the daemon in our loop ---------------------------------------------- */
 
 static void
 on_readable(void *ctx, int fd, uint32_t events)
@@ -566,6 +562,12 @@ http_drain(struct http *http)
 	if (http->deadlines.limit_ms[DEADLINE_IDLE] > DRAIN_IDLE_MS)
 		http->deadlines.limit_ms[DEADLINE_IDLE] = DRAIN_IDLE_MS;
 	mark_dirty(http);
+}
+
+int
+http_listen_fd(const struct http *http)
+{
+	return http->options.listen_fd;
 }
 
 unsigned

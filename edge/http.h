@@ -126,6 +126,7 @@ void http_close(struct http *http);
  * after a moment. The socket itself is not shut down: whoever else holds it
  * goes on accepting. */
 void http_drain(struct http *http);
+int http_listen_fd(const struct http *http);
 /* Connections that are open. */
 unsigned http_connections(const struct http *http);
 

@@ -4,25 +4,20 @@
  */
 #include "edge/http.h"
 
+#include "edge/talk_test.h"
 #include "lib/clock.h"
 #include "lib/proc.h"
 #include "lib/test.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WAIT_MS 5000
+#define UNTIL(expr) TALK_UNTIL(world.loop, expr)
 #define GET_ "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 
 struct world {
 	struct loop *loop;
 	struct http *http;
-	struct sockaddr_in address;
 	size_t bodies_held;
 	struct http_request *waiting; /* the last one left without answer */
 	unsigned ended;
@@ -33,8 +28,7 @@ struct world {
 
 static struct world world;
 
-/* --- handlers by path
- * --------------------------------------------------------- */
+/* --- handlers by path ---------------------------------------------------- */
 
 static void
 on_begin(struct http_request *r, const char *fault)
@@ -94,8 +88,7 @@ on_end(struct http_request *r)
 static const struct http_calls calls = {on_begin, on_handle, on_overflow,
 					on_consumed, on_end};
 
-/* --- the world
- * ------------------------------------------------------------------ */
+/* --- the world ----------------------------------------------------------- */
 
 static void
 defaults(void)
@@ -116,7 +109,6 @@ defaults(void)
 static void
 begin(void)
 {
-	socklen_t n = sizeof(world.address);
 	struct why why;
 
 	if (world.options.calls == NULL)
@@ -124,8 +116,6 @@ begin(void)
 	CHECK_OK(loop_open(&world.loop));
 	world.options.loop = world.loop;
 	CHECK_OK(proc_listen("127.0.0.1:0", &world.options.listen_fd, &why));
-	CHECK(getsockname(world.options.listen_fd, (void *)&world.address,
-			  &n) == 0);
 	CHECK_OK(http_open(&world.http, &world.options, &why));
 }
 
@@ -141,79 +131,16 @@ finish(void)
 static int
 client(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	CHECK(fd >= 0);
-	CHECK(connect(fd, (void *)&world.address, sizeof(world.address)) == 0);
-	return fd;
+	return talk_connect(world.options.listen_fd);
 }
-
-static void
-say(int fd, const char *text)
-{
-	size_t n = strlen(text);
-
-	CHECK_INT(send(fd, text, n, MSG_NOSIGNAL), n);
-}
-
-static bool
-is_late(int64_t began_ms)
-{
-	return clock_mono_ms() - began_ms > WAIT_MS;
-}
-
-/* Turns until `text` has been received, or (NULL) the end; what came is in
- * `got`. */
-static char got[1u << 16];
-static size_t got_n;
 
 static bool
 hear(int fd, const char *text)
 {
-	int64_t began_ms = clock_mono_ms();
-
-	got_n = 0;
-	got[0] = '\0';
-	while (!is_late(began_ms)) {
-		ssize_t n = recv(fd, got + got_n, sizeof(got) - 1 - got_n,
-				 MSG_DONTWAIT);
-
-		if (n > 0) {
-			got_n += (size_t)n;
-			got[got_n] = '\0';
-		}
-		if (n == 0 || (n < 0 && errno != EAGAIN))
-			return text == NULL;
-		if (text && strstr(got, text))
-			return true;
-		if (n < 0)
-			loop_turn(world.loop, 5);
-	}
-	return false;
+	return talk_hear(world.loop, fd, text);
 }
 
-static bool
-turn_until_waiting(void)
-{
-	int64_t began_ms = clock_mono_ms();
-
-	while (world.waiting == NULL && !is_late(began_ms))
-		loop_turn(world.loop, 5);
-	return world.waiting != NULL;
-}
-
-static bool
-turn_until_ended(unsigned count)
-{
-	int64_t began_ms = clock_mono_ms();
-
-	while (world.ended < count && !is_late(began_ms))
-		loop_turn(world.loop, 5);
-	return world.ended >= count;
-}
-
-/* --- tests
- * ---------------------------------------------------------------------- */
+/* --- tests --------------------------------------------------------------- */
 
 TEST(http_keeps_alive)
 {
@@ -222,11 +149,11 @@ TEST(http_keeps_alive)
 	begin();
 	fd = client();
 	for (i = 0; i < 3; i++) {
-		say(fd, GET_);
+		talk_say(fd, GET_);
 		CHECK(hear(fd, "\r\n\r\nhello"));
-		CHECK(strncmp(got, "HTTP/1.1 200 ", 13) == 0);
-		CHECK(strstr(got, "x-test: 1\r\n"));
-		CHECK(strstr(got, "Content-Length: 5\r\n"));
+		CHECK(strncmp(talk_got, "HTTP/1.1 200 ", 13) == 0);
+		CHECK(strstr(talk_got, "x-test: 1\r\n"));
+		CHECK(strstr(talk_got, "Content-Length: 5\r\n"));
 	}
 	CHECK_INT(http_connections(world.http), 1);
 	close(fd);
@@ -239,12 +166,14 @@ TEST(http_takes_bodies_in_parts)
 
 	begin();
 	fd = client();
-	say(fd,
+	talk_say(
+	    fd,
 	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
 	loop_turn(world.loop, 20);
-	say(fd, "def");
+	talk_say(fd, "def");
 	CHECK(hear(fd, "\r\n\r\nabcdefhello"));
-	say(fd,
+	talk_say(
+	    fd,
 	    "POST /hello HTTP/1.1\r\nHost: a\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n1\r\nz\r\n0\r\n\r\n");
 	CHECK(hear(fd, "\r\n\r\nxyzhello"));
@@ -258,11 +187,11 @@ TEST(http_answers_later)
 
 	begin();
 	fd = client();
-	say(fd, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
+	talk_say(fd, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	http_reply(world.waiting, 200, "text/plain", STR("late"));
 	CHECK(hear(fd, "\r\n\r\nlate"));
-	say(fd, GET_);
+	talk_say(fd, GET_);
 	CHECK(hear(fd, "hello"));
 	close(fd);
 	finish();
@@ -293,12 +222,13 @@ TEST(http_refuses_what_the_audit_refuses)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		int fd = client();
 
-		say(fd, bad[i]);
+		talk_say(fd, bad[i]);
 		if (!hear(fd, NULL))
 			test_fail(__FILE__, __LINE__, "row %zu stays open", i);
-		if (strncmp(got, "HTTP/1.1 400 ", 13) != 0 &&
-		    strncmp(got, "HTTP/1.0 400 ", 13) != 0)
-			test_fail(__FILE__, __LINE__, "row %zu: %s", i, got);
+		if (strncmp(talk_got, "HTTP/1.1 400 ", 13) != 0 &&
+		    strncmp(talk_got, "HTTP/1.0 400 ", 13) != 0)
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i,
+				  talk_got);
 		close(fd);
 	}
 	finish();
@@ -310,11 +240,12 @@ TEST(http_keeps_the_connection_of_a_small_refusal)
 
 	begin();
 	fd = client();
-	say(fd,
+	talk_say(
+	    fd,
 	    "POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
 	CHECK(hear(fd, "none"));
-	CHECK(strstr(got, "HTTP/1.1 404"));
-	say(fd, GET_);
+	CHECK(strstr(talk_got, "HTTP/1.1 404"));
+	talk_say(fd, GET_);
 	CHECK(hear(fd, "hello"));
 	close(fd);
 	finish();
@@ -329,16 +260,17 @@ TEST(http_limits_bodies)
 	memset(part, 'a', sizeof(part) - 1);
 	part[sizeof(part) - 1] = '\0';
 	fd = client();
-	say(fd,
+	talk_say(
+	    fd,
 	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1023\r\n\r\n");
-	say(fd, part);
+	talk_say(fd, part);
 	CHECK(hear(fd, "\r\n\r\nno"));
-	CHECK(strstr(got, "413"));
+	CHECK(strstr(talk_got, "413"));
 	close(fd);
 	/* Without an end: cut off, not read for ever. */
 	fd = client();
-	say(fd, "POST /hello HTTP/1.1\r\nHost: a\r\n"
-		"Transfer-Encoding: chunked\r\n\r\n");
+	talk_say(fd, "POST /hello HTTP/1.1\r\nHost: a\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\n");
 	for (i = 0; i < 4096; i++) {
 		if (send(fd, "3ff\r\n", 5, MSG_NOSIGNAL) < 0 ||
 		    send(fd, part, 1023, MSG_NOSIGNAL) < 0 ||
@@ -359,12 +291,14 @@ TEST(http_bounds_all_bodies_together)
 	world.options.bodies_held_max = 100;
 	begin();
 	fd = client();
-	say(fd,
+	talk_say(
+	    fd,
 	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n");
-	say(fd, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+	talk_say(fd,
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
 	CHECK(hear(fd, "\r\n\r\nno"));
-	CHECK(strstr(got, "503"));
+	CHECK(strstr(talk_got, "503"));
 	close(fd);
 	finish();
 }
@@ -375,10 +309,10 @@ TEST(http_streams)
 
 	begin();
 	fd = client();
-	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
+	talk_say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	CHECK(hear(fd, "\r\n\r\n"));
-	CHECK(strstr(got, "Transfer-Encoding: chunked\r\n"));
+	CHECK(strstr(talk_got, "Transfer-Encoding: chunked\r\n"));
 	CHECK(http_stream_write(world.waiting, STR("one\n")));
 	CHECK(hear(fd, "one\n"));
 	CHECK(http_stream_write(world.waiting, STR("two\n")));
@@ -386,7 +320,7 @@ TEST(http_streams)
 	CHECK_INT(world.consumed, 8);
 	http_stream_end(world.waiting, true);
 	CHECK(hear(fd, "0\r\n\r\n"));
-	say(fd, GET_);
+	talk_say(fd, GET_);
 	CHECK(hear(fd, "hello"));
 	close(fd);
 	finish();
@@ -398,13 +332,13 @@ TEST(http_cuts_a_broken_stream)
 
 	begin();
 	fd = client();
-	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
+	talk_say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	CHECK(http_stream_write(world.waiting, STR("one\n")));
 	http_stream_end(world.waiting, false);
 	CHECK(hear(fd, NULL));
-	CHECK(strstr(got, "one\n"));
-	CHECK(strstr(got, "0\r\n\r\n") == NULL);
+	CHECK(strstr(talk_got, "one\n"));
+	CHECK(strstr(talk_got, "0\r\n\r\n") == NULL);
 	loop_turn(world.loop, 20);
 	CHECK_INT(http_connections(world.http), 0);
 	close(fd);
@@ -419,14 +353,14 @@ TEST(http_bounds_a_stream)
 
 	begin();
 	fd = client();
-	say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
+	talk_say(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	for (i = 0; i < HTTP_STREAM_BYTES_MAX / sizeof(part); i++)
 		CHECK(http_stream_write(world.waiting,
 					str_bytes(part, sizeof(part))));
 	CHECK(!http_stream_write(world.waiting, STR("x")));
 	close(fd);
-	CHECK(turn_until_ended(1));
+	UNTIL(world.ended >= 1);
 	finish();
 }
 
@@ -437,14 +371,14 @@ TEST(http_notices_who_leaves)
 	begin();
 	for (i = 0; i < 4; i++) {
 		fd = client();
-		say(fd, i < 2 ? "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
-			      : "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-		CHECK(turn_until_waiting());
+		talk_say(fd, i < 2 ? "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+				   : "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+		UNTIL(world.waiting != NULL);
 		if (i % 2)
 			shutdown(fd, SHUT_WR);
 		else
 			close(fd);
-		CHECK(turn_until_ended((unsigned)i + 1));
+		UNTIL(world.ended > (unsigned)i);
 		CHECK(world.waiting == NULL);
 		if (i % 2)
 			close(fd);
@@ -471,16 +405,16 @@ TEST(http_ends_slow_heads)
 	silent = client();
 	slow = client();
 	kept = client();
-	say(slow, "GET / HTTP/1.1\r\nHos");
-	say(kept, GET_);
+	talk_say(slow, "GET / HTTP/1.1\r\nHos");
+	talk_say(kept, GET_);
 	CHECK(hear(kept, "hello"));
 	CHECK(ms_until_closed(silent) < 1000);
 	CHECK(ms_until_closed(slow) < 1000);
 	/* Kept alive it may be silent for longer, but not begin a head. */
-	say(kept, GET_);
+	talk_say(kept, GET_);
 	CHECK(hear(kept, "hello"));
 	loop_turn(world.loop, 50);
-	say(kept, "GE");
+	talk_say(kept, "GE");
 	CHECK(ms_until_closed(kept) < 1500);
 	close(slow);
 	close(silent);
@@ -497,11 +431,12 @@ TEST(http_ends_slow_bodies_and_idle_connections)
 	world.options.idle_ms = 300;
 	begin();
 	body = client();
-	say(body,
+	talk_say(
+	    body,
 	    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\na");
 	CHECK(ms_until_closed(body) < 1000);
 	idle = client();
-	say(idle, GET_);
+	talk_say(idle, GET_);
 	CHECK(hear(idle, "hello"));
 	CHECK(ms_until_closed(idle) < 1500);
 	close(body);
@@ -511,17 +446,17 @@ TEST(http_ends_slow_bodies_and_idle_connections)
 
 TEST(http_ends_stalled_readers)
 {
-	int small = 4096, fd = socket(AF_INET, SOCK_STREAM, 0);
 	int64_t began_ms;
+	int small = 4096, fd;
 
 	defaults();
 	world.options.write_ms = 300;
 	begin();
+	fd = client();
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	CHECK(connect(fd, (void *)&world.address, sizeof(world.address)) == 0);
-	say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	talk_say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
 	began_ms = clock_mono_ms();
-	CHECK(turn_until_ended(1));
+	UNTIL(world.ended >= 1);
 	CHECK(clock_mono_ms() - began_ms >= 250);
 	close(fd);
 	finish();
@@ -537,17 +472,17 @@ TEST(http_does_not_end_slow_readers)
 	world.options.write_ms = 200;
 	begin();
 	fd = client();
-	say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	talk_say(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
 	began_ms = clock_mono_ms();
-	while (total < 8u << 20 && !is_late(began_ms)) {
-		ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+	while (total < 8u << 20) {
+		ssize_t n = recv(fd, talk_got, sizeof(talk_got), MSG_DONTWAIT);
 
 		CHECK(n != 0);
 		if (n > 0)
 			total += (size_t)n;
+		CHECK(clock_mono_ms() - began_ms < 20000);
 		loop_turn(world.loop, 5);
 	}
-	CHECK(total >= 8u << 20);
 	close(fd);
 	finish();
 }
@@ -555,24 +490,21 @@ TEST(http_does_not_end_slow_readers)
 TEST(http_drains)
 {
 	int busy, idle;
-	int64_t began_ms = clock_mono_ms();
 
 	begin();
 	busy = client();
 	idle = client();
-	say(idle, GET_);
+	talk_say(idle, GET_);
 	CHECK(hear(idle, "hello"));
-	say(busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
+	talk_say(busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	http_drain(world.http);
 	http_reply(world.waiting, 200, "text/plain", STR("late"));
 	CHECK(hear(busy, NULL));
-	CHECK(strstr(got, "late"));
-	CHECK(strstr(got, "Connection: close\r\n"));
+	CHECK(strstr(talk_got, "late"));
+	CHECK(strstr(talk_got, "Connection: close\r\n"));
 	CHECK(hear(idle, NULL));
-	while (http_connections(world.http) > 0 && !is_late(began_ms))
-		loop_turn(world.loop, 5);
-	CHECK_INT(http_connections(world.http), 0);
+	UNTIL(http_connections(world.http) == 0);
 	close(busy);
 	close(idle);
 	finish();
@@ -589,7 +521,7 @@ TEST(http_drain_leaves_the_socket_open)
 	held = dup(world.options.listen_fd);
 	http_drain(world.http);
 	fd = client();
-	say(fd, GET_);
+	talk_say(fd, GET_);
 	loop_turn(world.loop, 20);
 	http_close(world.http);
 	options = world.options;
@@ -608,11 +540,11 @@ TEST(http_close_cuts_everybody_off)
 	fds[0] = client();
 	fds[1] = client();
 	fds[2] = client();
-	say(fds[0], "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-	CHECK(turn_until_waiting());
-	say(fds[1], "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+	talk_say(fds[0], "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
+	talk_say(fds[1], "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
 	CHECK(hear(fds[1], "\r\n\r\n"));
-	say(fds[2], "GET /wa");
+	talk_say(fds[2], "GET /wa");
 	loop_turn(world.loop, 10);
 	finish();
 	for (i = 0; i < 3; i++)
@@ -630,12 +562,12 @@ TEST_LIMITED(http_serves_beside_a_slowloris, 60)
 	begin();
 	for (i = 0; i < 2000; i++) {
 		slow[i] = client();
-		say(slow[i], "GET / HTTP/1.1\r\nX: ");
+		talk_say(slow[i], "GET / HTTP/1.1\r\nX: ");
 		loop_turn(world.loop, 0);
 	}
 	fd = client();
 	for (rounds = 0; rounds < 100; rounds++) {
-		say(fd, GET_);
+		talk_say(fd, GET_);
 		CHECK(hear(fd, "hello"));
 	}
 	CHECK(hear(slow[1999], NULL));

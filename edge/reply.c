@@ -64,8 +64,7 @@ reply_retry_after(struct http_request *r, int64_t retry_after_ms)
 	header_int(r, "Retry-After", seconds > 1 ? seconds : 1);
 }
 
-/* --- shapes ------------------------------------------------------------------
- */
+/* --- shapes -------------------------------------------------------------- */
 
 /* What OpenAI's service sends in `type` for the like of it. */
 static const char *
@@ -176,8 +175,7 @@ reply_print_error(struct buf *out, enum route_shape shape, enum err err,
 		print_api(out, err, &own, request_id);
 }
 
-/* --- sending
- * ------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------- */
 
 void
 reply_json(struct http_request *r, int status)

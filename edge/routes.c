@@ -42,8 +42,7 @@ const struct route routes[] = {
 /* clang-format on */
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
 
-/* --- the table --------------------------------------------------------------
- */
+/* --- the table ----------------------------------------------------------- */
 
 static struct str
 without_slash(struct str path)
@@ -106,8 +105,7 @@ routes_deadline_ms(const struct http_request *r)
 			  AI_DEADLINE_MARGIN_MS);
 }
 
-/* --- a request's way
- * ---------------------------------------------------------- */
+/* --- a request's way ----------------------------------------------------- */
 
 static const char *
 allow_header(struct http_request *r)
