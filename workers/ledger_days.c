@@ -1,9 +1,9 @@
 /*
  * ledger_days: time passing as events. A day of a workspace is closed at its
  * `daily_at` on the day behind it, by the event `day_closed`: event_date is the
- * day's last millisecond, metadata {"date":"2026-11-21"}. The workspace keeps
- * up to where days are closed, so that each is closed once, also those that
- * ended while nothing ran.
+ * first instant behind the day, metadata {"date":"2026-11-21"}. The workspace
+ * keeps up to where days are closed, so that each is closed once, also those
+ * that ended while nothing ran.
  */
 #include "workers/ledger_parts.h"
 
@@ -38,7 +38,7 @@ day_event(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 
 	schema_clear(&event_schema, &event);
 	event.type = STR("day_closed");
-	event.event_date = end_ms - 1;
+	event.event_date = end_ms;
 	event.workspace = workspace->code;
 	event.metadata =
 	    arena_printf(arena, "{\"date\":\"%.*s\"}", (int)n, date);

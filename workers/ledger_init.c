@@ -64,12 +64,15 @@ seed_meta(struct group *group, struct crypto *crypto, int64_t now_ms,
 	return group_put(group, &key, &meta_schema, &meta);
 }
 
+/* The one event of an empty log says what the workspace is. */
 static enum err
-seed_workspace(struct group *group, int64_t now_ms)
+seed_workspace(struct ledger *ledger, int64_t now_ms)
 {
 	struct workspace workspace;
+	struct event event;
 	struct key key;
 	int64_t end_ms;
+	enum err e;
 
 	schema_clear(&workspace_schema, &workspace);
 	workspace.code = DEFAULT_WORKSPACE;
@@ -85,7 +88,15 @@ seed_workspace(struct group *group, int64_t now_ms)
 	calendar_window(WINDOW_DAY, now_ms, workspace.timezone.p,
 			&workspace.closed_until, &end_ms);
 	key_workspace(&key, workspace.code);
-	return group_put(group, &key, &workspace_schema, &workspace);
+	e = group_put(ledger->group, &key, &workspace_schema, &workspace);
+	if (e != ERR_OK)
+		return e;
+	schema_clear(&event_schema, &event);
+	event.type = STR("workspace_added");
+	event.description = STR("Workspace made: default");
+	event.workspace = workspace.code;
+	return ledger_event(ledger, now_ms, &event, &workspace_schema,
+			    &workspace);
 }
 
 /* ERR_EXISTS when the store has its first record. */
@@ -109,36 +120,45 @@ meta_is_absent(struct store *store, struct arena *arena, struct why *why)
 	return ERR_OK;
 }
 
-enum err
-ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
-	    struct arena *arena, struct ledger_init *out, struct why *why)
+static enum err
+seed_all(struct ledger *ledger, int64_t now_ms, struct arena *arena,
+	 struct ledger_init *out)
 {
-	struct store_lease lease;
-	struct group *group = NULL;
-	enum err e = store_lease_take(store, &lease, why);
+	struct group *group = ledger->group;
+	enum err e = seed_meta(group, ledger->crypto, now_ms, arena, out);
 
-	if (e != ERR_OK)
-		return e;
-	e = meta_is_absent(store, arena, why);
-	if (e != ERR_OK)
-		goto out;
-	e = group_open(&group, store, &lease);
 	if (e == ERR_OK)
-		e = seed_meta(group, crypto, now_ms, arena, out);
-	if (e == ERR_OK)
-		e = seed_workspace(group, now_ms);
+		e = seed_workspace(ledger, now_ms);
 	if (e == ERR_OK)
 		e = ledger_seed_plans(group, DEFAULT_WORKSPACE, now_ms);
 	if (e == ERR_OK)
 		e = ledger_seed_prices(group, now_ms);
-	if (e == ERR_OK)
-		e = group_commit(group);
+	return e == ERR_OK ? group_commit(group) : e;
+}
+
+enum err
+ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
+	    struct arena *arena, struct ledger_init *out, struct why *why)
+{
+	struct ledger ledger = {.store = store, .crypto = crypto};
+	enum err e = store_lease_take(store, &ledger.lease, why);
+
 	if (e != ERR_OK)
-		why_set(why, e, "cannot write the first records: %s",
-			err_text(e));
-	group_close(group);
-out:
-	store_lease_release(store, &lease);
+		return e;
+	buf_init(&ledger.scratch, STORE_VALUE_BYTES_MAX);
+	e = meta_is_absent(store, arena, why);
+	if (e == ERR_OK) {
+		e = group_open(&ledger.group, store, &ledger.lease);
+		if (e == ERR_OK)
+			e = seed_all(&ledger, now_ms, arena, out);
+		if (e != ERR_OK)
+			why_set(why, e, "cannot write the first records: %s",
+				err_text(e));
+	}
+	if (ledger.group)
+		group_close(ledger.group);
+	buf_fini(&ledger.scratch);
+	store_lease_release(store, &ledger.lease);
 	return e;
 }
 

@@ -434,14 +434,16 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	return e;
 }
 
+/* A line keeps an incarnation without its top bit, for it is an INT. */
 static bool
 is_abandoned(const struct usage_line *line, const struct ledger_sweep *sweep)
 {
+	uint64_t other = (uint64_t)line->owner_start ^ sweep->owner_start;
+
 	if (line->expires_at <= sweep->now_ms)
 		return true;
 	return !str_is_empty(sweep->owner) &&
-	       str_eq(line->owner, sweep->owner) &&
-	       (uint64_t)line->owner_start != sweep->owner_start;
+	       str_eq(line->owner, sweep->owner) && (other & INT64_MAX) != 0;
 }
 
 struct swept {
