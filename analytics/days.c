@@ -58,19 +58,20 @@ end_all(struct fold *fold, struct str workspace, int64_t until, int64_t day_ms)
 enum err
 days_close(struct fold *fold, const struct event *event)
 {
-	int64_t until = event->event_date, day_ms;
-	enum err e;
+	int64_t start_ms, until;
+	enum err e = fold_workspace_open(fold, event->workspace);
 
-	if (until == SCHEMA_INT_NONE)
-		return ERR_STORE_CORRUPT;
-	day_ms = until - 1;
-	e = fold_workspace_open(fold, event->workspace);
-	if (e != ERR_OK || (fold->tally.closed_until != SCHEMA_INT_NONE &&
-			    fold->tally.closed_until >= until))
+	if (e != ERR_OK)
 		return e;
-	e = end_all(fold, event->workspace, until, day_ms);
+	/* One millisecond before, to take the day's end for that day, too. */
+	calendar_window(WINDOW_DAY, event->event_date - 1, fold->zone,
+			&start_ms, &until);
+	if (fold->tally.closed_until != SCHEMA_INT_NONE &&
+	    fold->tally.closed_until >= until)
+		return ERR_OK;
+	e = end_all(fold, event->workspace, until, start_ms);
 	if (e == ERR_OK)
-		e = fold_day_open(fold, event->workspace, day_ms, true);
+		e = fold_day_open(fold, event->workspace, start_ms, true);
 	if (e != ERR_OK)
 		return e;
 	fold->day.is_closed = true;

@@ -10,9 +10,9 @@
 
 #define DAYS_ENDS_MAX 4096u /* ends that one commit takes */
 
-/* The fold of a day_closed event (event_date: the day's end). It scans the
- * store, so everything before it must be committed and nothing else be in the
- * group. ERR_AGAIN: see projections.h. */
+/* The fold of a day_closed event (event_date: the day's last instant, or its
+ * end). It scans the store, so everything before it must be committed and
+ * nothing else be in the group. ERR_AGAIN: see projections.h. */
 enum err days_close(struct fold *fold, const struct event *event);
 
 #endif

@@ -174,7 +174,7 @@ say_usage(struct house *h, const char *request_id, const char *status,
 static void
 say_day_closed(struct house *h, int64_t end_ms)
 {
-	say(h, "day_closed", end_ms, NULL, NULL, NULL);
+	say(h, "day_closed", end_ms - 1, NULL, NULL, NULL);
 }
 
 /* --- reading the rows ----------------------------------------------------- */
