@@ -81,7 +81,4 @@ void upstream_abort(struct upstream_call *call);
 /* Requests that went onto a connection so far. */
 unsigned upstream_call_sends(const struct upstream_call *call);
 
-/* ERR_CONFIG unless base may be called: see upstream_target_open. */
-enum err upstream_base_check(const char *base, struct why *why);
-
 #endif

@@ -5,6 +5,7 @@
 
 #include "lib/test.h"
 #include "workers/scripted_test.h"
+#include "workers/upstream_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,312 @@
+/*
+ * proxy: the worker that takes AI requests, asks the ledger, calls providers
+ * and passes their answers on; the only process that holds provider keys or
+ * connects outward. Here: its rows, its open and close, and which provider
+ * a request means. See proxy.h.
+ */
+#include "workers/proxy.h"
+
+#include "lib/clock.h"
+#include "lib/id.h"
+#include "lib/log.h"
+#include "workers/workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NS_PER_MS INT64_C(1000000)
+#define SCRATCH_BYTES_MAX (4u << 20)
+#define LEDGER_WINDOW 2u   /* batches in flight at the ledger */
+#define VALIDATE_WINDOW 2u /* and at each validator */
+#define TRACEPARENT_BYTES 55
+
+/* --- which provider
+ * ------------------------------------------------------------ */
+
+static enum err
+refuse(struct context *context, enum err err, const char *field,
+       struct str message)
+{
+	context->failure.field = str_of(field);
+	context->failure.message = message;
+	return err;
+}
+
+static enum err
+check_is_on(struct context *context, const struct provider_row *row)
+{
+	const struct proxy *proxy = context->state;
+	struct arena *arena = context->arena;
+
+	if (provider_is_on(&proxy->providers, row))
+		return ERR_OK;
+	if (row->wire == NULL)
+		return refuse(context, ERR_MODEL_UNKNOWN, "model",
+			      arena_printf(arena,
+					   "this version does not speak to %s "
+					   "yet: choose another model",
+					   row->name));
+	if (row->key_name == NULL)
+		return refuse(context, ERR_MODEL_UNKNOWN, "model",
+			      arena_printf(arena,
+					   "%s only answers while no provider "
+					   "is switched on",
+					   row->name));
+	return refuse(context, ERR_MODEL_UNKNOWN, "model",
+		      arena_printf(arena,
+				   "the provider %s is not switched on: its "
+				   "operator sets %s",
+				   row->name, row->key_name));
+}
+
+/* The provider and the model of a request: api_provider, else the model's
+ * prefix; without a model (only /api/chat) the provider's default. */
+static enum err
+choose(struct context *context, struct request *request,
+       const struct provider_row **out)
+{
+	const struct proxy *proxy = context->state;
+	const struct provider_row *first = providers_first(&proxy->providers);
+	const struct provider_row *row = NULL;
+
+	if (request->api_provider.p) {
+		row = provider_of_name(request->api_provider);
+		if (row == NULL)
+			return refuse(context, ERR_BAD_FIELD, "api_provider",
+				      STR("api_provider is openai, anthropic, "
+					  "deepseek or demo"));
+	}
+	if (request->model.p == NULL) {
+		/* A house without any provider has one answer for all. */
+		if (row == NULL || first->key_name == NULL)
+			row = first;
+		request->model = str_of(row->default_model);
+	}
+	if (row == NULL)
+		row = provider_of_model(request->model);
+	if (row == NULL)
+		return refuse(context, ERR_MODEL_UNKNOWN, "model",
+			      arena_printf(context->arena,
+					   "no provider serves the model %.*s",
+					   STR_ARG(request->model)));
+	*out = row;
+	return check_is_on(context, row);
+}
+
+/* --- a request
+ * -------------------------------------------------------------------- */
+
+static bool
+is_hex(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!strchr("0123456789abcdef", s.p[i]) || s.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* W3C Trace Context, version 00. */
+static bool
+traceparent_is_valid(struct str s)
+{
+	return s.n == TRACEPARENT_BYTES && str_starts(s, STR("00-")) &&
+	       s.p[35] == '-' && s.p[52] == '-' &&
+	       is_hex(str_bytes(s.p + 3, 32)) &&
+	       is_hex(str_bytes(s.p + 36, 16)) &&
+	       is_hex(str_bytes(s.p + 53, 2));
+}
+
+static void
+set_deadlines(struct job *job, int64_t asked_ns)
+{
+	const struct conf *conf = job->proxy->conf;
+	int64_t own_ns;
+
+	job->began_ns = clock_mono_ns();
+	own_ns = job->began_ns + conf->upstream_total_ms * NS_PER_MS;
+	asked_ns -= PROXY_MARGIN_MS * NS_PER_MS;
+	job->total_ns = own_ns < asked_ns ? own_ns : asked_ns;
+	job->expires_ns = own_ns + PROXY_EXPIRES_EXTRA_MS * NS_PER_MS;
+}
+
+/* Copies what the job needs: in and request do not outlive the turn. */
+static enum err
+fill(struct job *job, const struct ai_request *in,
+     const struct request *request, const struct provider_row *row)
+{
+	struct str domain = request->domain.p ? request->domain : in->domain;
+
+	job->shape = request->shape;
+	job->row = row;
+	job->request_id = job_keep(
+	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
+	job->key = job_keep(job->key_text, sizeof(job->key_text), in->key);
+	job->domain =
+	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
+	job->model =
+	    job_keep(job->model_text, sizeof(job->model_text), request->model);
+	job->is_stream = request->is_stream;
+	job->is_usage_wanted = request->is_usage_wanted;
+	job->prompt_tokens = request->prompt_tokens;
+	if (traceparent_is_valid(in->traceparent))
+		snprintf(job->trace_header, sizeof(job->trace_header),
+			 "traceparent: %.*s", STR_ARG(in->traceparent));
+	request_write_openai(request, request->model, row->max_tokens_name,
+			     &job->body);
+	return job->body.is_failed ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static enum err
+handle_ai_request(struct context *context, const void *in_, void *out)
+{
+	const struct ai_request *in = in_;
+	struct proxy *proxy = context->state;
+	const struct provider_row *row = NULL;
+	struct request request;
+	enum request_shape shape;
+	struct why why = {"", ""};
+	struct job *job;
+	enum err err;
+
+	(void)out;
+	if (!request_shape_of(in->shape, &shape))
+		return refuse(context, ERR_BAD_FIELD, "shape",
+			      STR("this version does not speak that shape"));
+	err = request_read(&request, shape, in->body, context->arena, &why);
+	if (err == ERR_OK)
+		err = choose(context, &request, &row);
+	else if (why.text[0])
+		refuse(context, err, NULL,
+		       arena_str(context->arena, str_of(why.text)));
+	if (why.field[0])
+		context->failure.field =
+		    arena_str(context->arena, str_of(why.field));
+	if (err != ERR_OK)
+		return err;
+	job = job_new(proxy);
+	if (job == NULL)
+		return ERR_OVERLOADED;
+	set_deadlines(job, context->deadline_ns);
+	err = fill(job, in, &request, row);
+	if (err != ERR_OK) {
+		job->stage = JOB_SETTLED;
+		job_check(job);
+		return err;
+	}
+	job->attempt = proxy->next_attempt++;
+	job->from = context->from;
+	bus_from_set(job->from, job);
+	job_reserve(job);
+	return ERR_AGAIN;
+}
+
+static const struct worker_row rows[] = {
+    {&ai_request_schema, &ai_head_schema, handle_ai_request},
+    {&models_list_schema, &models_answer_schema, proxy_models},
+};
+
+/* --- the worker
+ * --------------------------------------------------------------------- */
+
+static void
+proxy_close(void *state)
+{
+	struct proxy *proxy = state;
+
+	while (proxy->jobs)
+		job_drop(proxy->jobs);
+	jobs_fini(proxy);
+	providers_close(&proxy->providers);
+	upstream_close(proxy->upstream);
+	buf_fini(&proxy->scratch);
+	free(proxy);
+}
+
+static enum err
+connect_house(struct proxy *proxy, struct why *why)
+{
+	enum err err =
+	    bus_pool_open(proxy->bus, "usage", 1, LEDGER_WINDOW, &proxy->usage);
+
+	if (err == ERR_OK)
+		err = bus_pool_open(proxy->bus, "validate",
+				    (unsigned)proxy->conf->validators,
+				    VALIDATE_WINDOW, &proxy->validate);
+	if (err != ERR_OK)
+		return why_set(why, err, "cannot reach the other workers: %s",
+			       err_text(err));
+	return ERR_OK;
+}
+
+static enum err
+proxy_open(struct pool *pool, void **state, struct why *why)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
+	enum err err;
+
+	if (proxy == NULL)
+		return why_set(why, ERR_NO_MEMORY, "out of memory");
+	proxy->pool = pool;
+	proxy->bus = pool_bus(pool);
+	proxy->loop = pool_loop(pool);
+	proxy->conf = pool_conf(pool);
+	buf_init(&proxy->scratch, SCRATCH_BYTES_MAX);
+	/* Attempts of one owner differ; those of two hardly ever meet. */
+	id_random(&proxy->next_attempt, sizeof(proxy->next_attempt));
+	proxy->next_attempt &= (INT64_C(1) << 52) - 1;
+	err = connect_house(proxy, why);
+	if (err == ERR_OK)
+		err = upstream_open(&proxy->upstream, proxy->loop,
+				    proxy->conf->upstream_connect_ms, why);
+	if (err == ERR_OK)
+		err = providers_open(&proxy->providers, proxy->upstream,
+				     proxy->conf, why);
+	if (err != ERR_OK) {
+		proxy_close(proxy);
+		return err;
+	}
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+		if (proxy->providers.is_on[i])
+			log_info("provider", "name=%s", provider_rows[i].name);
+	}
+	*state = proxy;
+	return ERR_OK;
+}
+
+/* A list of models has no job: its answer comes soon anyway. */
+static void
+on_cancelled(void *state, struct bus_from *from)
+{
+	(void)state;
+	if (bus_from_state(from))
+		job_cancelled(bus_from_state(from));
+}
+
+static void
+on_credit(void *state, struct bus_from *from)
+{
+	(void)state;
+	if (bus_from_state(from))
+		job_credit(bus_from_state(from));
+}
+
+static bool
+is_drained(void *state)
+{
+	const struct proxy *proxy = state;
+
+	return proxy->job_count == 0 && proxy->models_count == 0;
+}
+
+const struct worker proxy_worker = {
+    .kind = "proxy",
+    .asked_by = ASKED_BY_EDGES,
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .open = proxy_open,
+    .close = proxy_close,
+    .cancelled = on_cancelled,
+    .credit = on_credit,
+    .is_drained = is_drained,
+};

@@ -1,0 +1,232 @@
+/*
+ * proxy: what the files of the proxy share: one job for each AI request, from
+ * its arrival until it is answered and settled. Who does what:
+ *   proxy.c         the worker: rows, open, close; which provider is meant
+ *   proxy_job.c     jobs come and go; the client leaves
+ *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
+ *   proxy_call.c    the provider is called, retried, given up
+ *   proxy_read.c    what the provider says: usage, texts, the end
+ *   proxy_answer.c  what the client gets: head, parts with credit, the end
+ *   proxy_models.c  the list of models
+ * Always holds: nothing goes to a provider before the reservation is answered;
+ * a reserved job is settled exactly once (asked as often as it takes); a job
+ * ends when it is settled (or was never reserved) and its client is answered.
+ */
+#ifndef WORKERS_PROXY_H
+#define WORKERS_PROXY_H
+
+#include "lib/metrics.h"
+#include "workers/pool.h"
+#include "workers/providers/providers.h"
+#include "workers/request.h"
+
+#define PROXY_JOBS_MAX 4096u
+#define PROXY_JOBS_KEPT 512u		  /* for reuse */
+#define PROXY_KEPT_BYTES 65536u		  /* of a reused job's buffers */
+#define PROXY_ANSWER_BYTES_MAX (8u << 20) /* a JSON answer */
+#define PROXY_ERROR_BYTES_MAX 65536u	  /* the body of a provider's error */
+#define PROXY_PART_BYTES_MAX 65536u
+#define PROXY_RESERVE_MS 5000	      /* how long admission may take */
+#define PROXY_ASK_MS 2000	      /* one question to the ledger */
+#define PROXY_RETRIES_MAX 2u	      /* calls beyond the first */
+#define PROXY_BACKOFF_MS 100	      /* doubled each time, with jitter */
+#define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
+#define PROXY_SETTLE_BACKOFF_MS 50
+#define PROXY_SETTLE_BACKOFF_MS_MAX 2000
+#define PROXY_HOLD_MS 2000 /* the end waits so long for the settlement */
+#define PROXY_EARLY_HEAD_MS                                                    \
+	10000 /* then a silent stream begins without bytes */
+#define PROXY_EXPIRES_EXTRA_MS 30000 /* reservation beyond the deadline */
+#define PROXY_MARGIN_MS 100	     /* our deadline is before the asker's */
+
+struct proxy {
+	struct pool *pool;
+	struct bus *bus;
+	struct loop *loop;
+	const struct conf *conf;
+	struct bus_pool *usage;
+	struct bus_pool *validate;
+	struct upstream *upstream;
+	struct providers providers;
+	struct job *jobs;
+	unsigned job_count;
+	struct job *kept;
+	unsigned kept_count;
+	unsigned models_count; /* lists that are being asked for */
+	int64_t next_attempt;
+	struct buf scratch; /* of one encoding */
+};
+
+enum job_stage {
+	JOB_RESERVING,
+	JOB_CALLING, /* in a call or between two */
+	JOB_SETTLING,
+	JOB_SETTLED, /* or nothing was reserved */
+};
+
+/* The numbers of the ledger line. */
+struct settlement {
+	const char *status; /* settled, failed */
+	const char *source; /* provider, estimated, partial; NULL = none */
+	enum err error;	    /* of a failed one */
+	int64_t input;
+	int64_t output;
+	int64_t cache_read;
+	int64_t cache_write;
+	int64_t reasoning;
+	int64_t latency_ms;
+	int64_t first_byte_ms;
+};
+
+struct job {
+	struct proxy *proxy;
+	struct job *next; /* in proxy->jobs or proxy->kept */
+	struct job **at;
+	struct bus_from *from; /* NULL: answered, or the client has left */
+	enum job_stage stage;
+
+	/* The request; the strings point into the texts below. */
+	enum request_shape shape;
+	const struct provider_row *row;
+	struct str request_id;
+	struct str key;
+	struct str domain;
+	struct str model;
+	bool is_stream;
+	bool is_usage_wanted;
+	int64_t prompt_tokens;
+	struct buf body; /* for the provider */
+
+	/* Deadlines, monotonic. */
+	int64_t began_ns;
+	int64_t total_ns;
+	int64_t expires_ns;	 /* of the reservation */
+	struct loop_timer step;	 /* the next try of whatever is tried */
+	struct loop_timer watch; /* deadline, silence; then the hold */
+
+	/* The ledger. */
+	int64_t attempt;
+	uint64_t ask_id; /* 0 = no question in flight */
+	unsigned asks;
+	bool is_maybe_reserved; /* a question was lost on its way */
+	struct reserved reserved;
+	struct settlement settlement;
+	bool has_cost;
+	int64_t cost;
+
+	/* The call. */
+	struct upstream_call *call;
+	unsigned tries;
+	unsigned sends;
+	int64_t called_ns; /* first try; 0 = never */
+	int64_t first_byte_ns;
+	int64_t heard_ns;
+	bool is_paused;
+
+	/* What the provider says. */
+	int status; /* 0 = no head yet */
+	int64_t retry_after_ms;
+	bool is_sse;
+	bool is_done;	 /* the stream's regular end was read */
+	bool is_refused; /* we stopped reading: an error or too much */
+	struct sse sse;
+	struct buf in; /* a body that is not a stream */
+	struct provider_usage usage;
+	size_t text_bytes;
+	struct str text; /* of a JSON answer: raw, in `in` */
+	struct str model_said;
+
+	/* What the client gets. */
+	struct buf out;
+	size_t out_at;
+	struct buf tail; /* behind the settlement */
+	bool is_head_sent;
+	bool is_complete; /* nothing more comes into out */
+	bool is_held;	  /* the end waits for the settlement */
+	int out_status;
+	enum err failure_err; /* how it ends, OK or the failure below */
+	int64_t failure_retry_ms;
+
+	char request_id_text[65];
+	char key_text[129];
+	char domain_text[254];
+	char model_text[129];
+	char model_said_text[129];
+	char license_id_text[33];
+	char failure_text[321];
+	char trace_header[80];
+};
+
+/* A log line with the request's id on it. */
+#define JOB_WARN(job, ...)                                                     \
+	do {                                                                   \
+		log_request((job)->request_id);                                \
+		log_warn(__VA_ARGS__);                                         \
+		log_request(STR_NONE);                                         \
+	} while (0)
+
+static inline struct job *
+job_of(void *ctx)
+{
+	return ctx;
+}
+
+/* --- proxy_job.c */
+/* NULL when PROXY_JOBS_MAX are there or memory is short. */
+struct job *job_new(struct proxy *proxy);
+/* Copies up to room - 1 bytes; callers checked the length. */
+struct str job_keep(char *to, size_t room, struct str s);
+/* Frees the job if nothing is left to do for it. */
+void job_check(struct job *job);
+/* Stops everything and frees; answers UNAVAILABLE to whoever waits. */
+void job_drop(struct job *job);
+/* Frees those that are kept for reuse. */
+void jobs_fini(struct proxy *proxy);
+void job_cancelled(struct job *job);
+void job_credit(struct job *job);
+
+/* --- proxy_ledger.c */
+void job_reserve(struct job *job);
+/* Takes job->settlement to the ledger; the job may be gone behind it. */
+void job_settle(struct job *job);
+/* Whether the same question can have another answer soon. */
+bool ledger_is_away(enum err err);
+
+/* --- proxy_call.c */
+void job_call(struct job *job);
+
+/* --- proxy_read.c */
+void job_read_reset(struct job *job);
+void job_read_head(struct job *job, const struct upstream_head *head);
+enum upstream_take job_read_body(struct job *job, struct str bytes);
+/* The 2xx answer is over (err: as it ended): settles and answers. */
+void job_read_end(struct job *job, enum err err);
+/* Settles what is known as failed, or as partial when something was consumed,
+ * and ends the client's answer with that failure. */
+void job_fail(struct job *job, enum err err, const char *message,
+	      int64_t retry_after_ms);
+/* Fills job->settlement; source NULL: failed, with err. */
+void job_settlement(struct job *job, const char *source, enum err err);
+/* The client left in mid-call. */
+void job_abandon(struct job *job);
+
+/* --- proxy_answer.c */
+/* Sends what may be sent; frees job->from with the last of it. None of these
+ * frees the job: job_check does. */
+void job_pump(struct job *job);
+/* Begins the stream although it has no bytes yet. */
+void job_begin_stream(struct job *job);
+/* The answer is whole up to what waits for the settlement. */
+void job_answer_end(struct job *job, bool waits_for_settlement);
+/* The settlement is there, or is not waited for any more. */
+void job_release(struct job *job);
+/* Ends the answer with a failure; a text longer than the field is cut. */
+void job_answer_failure(struct job *job, enum err err, struct str message,
+			int64_t retry_after_ms);
+/* A refusal that another worker worded. */
+void job_answer_refusal(struct job *job, enum err err, struct str body);
+
+/* --- proxy_models.c */
+enum err proxy_models(struct context *context, const void *in_, void *out);
+
+#endif

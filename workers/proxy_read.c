@@ -1,0 +1,285 @@
+/*
+ * proxy_read: what the provider says. A JSON answer is gathered and read as
+ * a whole; of a stream each event is read and passed on as it came, but for
+ * the usage that only we asked for and the last event, which waits for the
+ * settlement. What it comes to is the settlement. See proxy.h.
+ */
+#include "lib/clock.h"
+#include "workers/proxy.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+void
+job_read_reset(struct job *job)
+{
+	job->status = 0;
+	job->retry_after_ms = -1;
+	job->is_sse = false;
+	job->is_done = false;
+	job->is_refused = false;
+	job->is_paused = false;
+	job->first_byte_ns = 0;
+	job->text_bytes = 0;
+	job->text = STR_NONE;
+	job->model_said = STR_NONE;
+	buf_reset(&job->in);
+	buf_reset(&job->tail);
+	sse_reset(&job->sse);
+	provider_usage_clear(&job->usage);
+}
+
+static bool
+is_2xx(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
+void
+job_read_head(struct job *job, const struct upstream_head *head)
+{
+	struct str sse = STR("text/event-stream");
+	struct str type = head->content_type;
+
+	job->status = head->status;
+	job->retry_after_ms = head->retry_after_ms;
+	job->heard_ns = clock_mono_ns();
+	if (type.n > sse.n)
+		type.n = sse.n;
+	job->is_sse =
+	    job->is_stream && is_2xx(head->status) && str_eq_nocase(type, sse);
+}
+
+/* The model that answered, from its raw JSON string; names with escapes are
+ * nobody's. */
+static void
+take_model(struct job *job, struct str raw)
+{
+	if (job->model_said.p || raw.n <= 2 ||
+	    raw.n - 2 > REQUEST_MODEL_BYTES_MAX || memchr(raw.p, '\\', raw.n))
+		return;
+	job->model_said =
+	    job_keep(job->model_said_text, sizeof(job->model_said_text),
+		     str_bytes(raw.p + 1, raw.n - 2));
+}
+
+/* --- streams
+ * ------------------------------------------------------------------ */
+
+static void
+pass_event(struct job *job, const struct sse_event *event,
+	   const struct provider_event *said)
+{
+	if (job->shape == REQUEST_CHAT) {
+		if (said->text.n <= 2)
+			return;
+		buf_add_z(&job->out, "data: {\"delta\":");
+		buf_add_str(&job->out, said->text);
+		buf_add_z(&job->out, "}\n\n");
+	} else if (said->is_done) {
+		buf_add_str(&job->tail, event->raw);
+	} else if (!said->is_usage_only || job->is_usage_wanted) {
+		buf_add_str(&job->out, event->raw);
+	}
+}
+
+static bool
+on_event(void *ctx, const struct sse_event *event)
+{
+	struct job *job = ctx;
+	struct provider_event said;
+
+	if (job->is_done) /* nothing of use comes behind the end */
+		return true;
+	job->row->wire->read_event(event, &job->usage, &said);
+	if (said.is_failure)
+		return false;
+	take_model(job, said.model);
+	job->text_bytes += said.text_bytes;
+	job->is_done = said.is_done;
+	pass_event(job, event, &said);
+	return !job->out.is_failed && !job->tail.is_failed;
+}
+
+static enum upstream_take
+read_stream(struct job *job, struct str bytes)
+{
+	if (job->out_at < job->out.n) {
+		/* The client has not read what it got: job_credit resumes. */
+		job->is_paused = true;
+		return UPSTREAM_PAUSE;
+	}
+	job->is_refused = sse_feed(&job->sse, bytes, on_event, job) != ERR_OK;
+	job_pump(job);
+	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
+}
+
+/* --- bodies
+ * ------------------------------------------------------------------- */
+
+enum upstream_take
+job_read_body(struct job *job, struct str bytes)
+{
+	job->heard_ns = clock_mono_ns();
+	if (job->first_byte_ns == 0)
+		job->first_byte_ns = job->heard_ns;
+	if (job->is_sse)
+		return read_stream(job, bytes);
+	if (!is_2xx(job->status) && job->in.n + bytes.n > PROXY_ERROR_BYTES_MAX)
+		return UPSTREAM_STOP;
+	buf_add_str(&job->in, bytes);
+	job->is_refused = job->in.is_failed;
+	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
+}
+
+/* --- the settlement
+ * ----------------------------------------------------------- */
+
+static int64_t
+known_or(int64_t n, int64_t otherwise)
+{
+	return n == PROVIDER_TOKENS_NONE ? otherwise : n;
+}
+
+static int64_t
+at_most(int64_t n, int64_t max)
+{
+	return n < max ? n : max;
+}
+
+/* Disjoint classes: what was read from or written to a cache is no fresh
+ * input. */
+static void
+settlement_count(struct job *job)
+{
+	const struct provider_usage *usage = &job->usage;
+	struct settlement *out = &job->settlement;
+	int64_t prompt = known_or(usage->prompt, job->prompt_tokens);
+
+	out->cache_read = at_most(known_or(usage->cache_read, 0), prompt);
+	out->cache_write =
+	    at_most(known_or(usage->cache_write, 0), prompt - out->cache_read);
+	out->input = prompt - out->cache_read - out->cache_write;
+	out->output =
+	    known_or(usage->output, request_estimate_tokens(job->text_bytes));
+	out->reasoning = at_most(known_or(usage->reasoning, 0), out->output);
+}
+
+void
+job_settlement(struct job *job, const char *source, enum err err)
+{
+	struct settlement *out = &job->settlement;
+	int64_t from_ns = job->called_ns ? job->called_ns : job->began_ns;
+
+	memset(out, 0, sizeof(*out));
+	out->status = source ? "settled" : "failed";
+	out->source = source;
+	out->error = err;
+	out->latency_ms = (clock_mono_ns() - from_ns) / NS_PER_MS;
+	out->first_byte_ms = job->first_byte_ns
+				 ? (job->first_byte_ns - from_ns) / NS_PER_MS
+				 : SCHEMA_INT_NONE;
+	if (source)
+		settlement_count(job);
+}
+
+static const char *
+source_of(const struct job *job)
+{
+	return provider_usage_is_whole(&job->usage) ? "provider" : "estimated";
+}
+
+void
+job_fail(struct job *job, enum err err, const char *message,
+	 int64_t retry_after_ms)
+{
+	bool is_consumed = job->is_sse && job->text_bytes > 0;
+	/* Our own limits are not what stopped it. */
+	enum err said = err == ERR_RATE_LIMITED ? ERR_UPSTREAM_FAILED : err;
+
+	metrics_add(METRIC_UPSTREAM_ERRORS, 1);
+	job_settlement(job, is_consumed ? "partial" : NULL, said);
+	job_answer_failure(job, err, str_of(message), retry_after_ms);
+	job_settle(job);
+}
+
+void
+job_abandon(struct job *job)
+{
+	bool is_consumed = false;
+
+	loop_timer_clear(job->proxy->loop, &job->step);
+	loop_timer_clear(job->proxy->loop, &job->watch);
+	if (job->call) {
+		unsigned sends = upstream_call_sends(job->call);
+
+		is_consumed =
+		    sends > 0 && (job->status == 0 || is_2xx(job->status));
+		job->sends += sends;
+		upstream_abort(job->call);
+		job->call = NULL;
+		metrics_add(METRIC_UPSTREAM_OPEN, -1);
+	}
+	job_settlement(job, is_consumed ? "partial" : NULL,
+		       is_consumed ? ERR_OK : ERR_CANCELLED_BY_CALLER);
+	job_settle(job);
+}
+
+/* --- the end
+ * ------------------------------------------------------------------ */
+
+static void
+stream_end(struct job *job, enum err err)
+{
+	if (err == ERR_OK && !job->is_refused)
+		job->is_refused = sse_end(&job->sse, on_event, job) != ERR_OK;
+	if (!job->is_done) {
+		job_fail(job, err == ERR_OK ? ERR_UPSTREAM_FAILED : err,
+			 job->is_refused
+			     ? "the AI provider failed in mid-answer"
+			     : "the AI provider's answer broke off",
+			 0);
+		return;
+	}
+	job_settlement(job, source_of(job), ERR_OK);
+	job_answer_end(job, true);
+	job_settle(job);
+}
+
+static void
+body_end(struct job *job, enum err err)
+{
+	struct provider_answer said;
+
+	if (err != ERR_OK) {
+		job_fail(job, err, NULL, 0);
+		return;
+	}
+	if (!job->row->wire->read_answer(buf_str(&job->in), &job->usage,
+					 &said) ||
+	    said.is_failure) {
+		job_fail(job, ERR_UPSTREAM_FAILED,
+			 "the AI provider's answer was not usable", 0);
+		return;
+	}
+	take_model(job, said.model);
+	job->text_bytes = said.text_bytes;
+	job->text = said.text;
+	job_settlement(job, source_of(job), ERR_OK);
+	if (job->shape == REQUEST_OPENAI) {
+		struct buf empty = job->out;
+
+		job->out = job->in;
+		job->in = empty;
+	}
+	job_answer_end(job, job->shape == REQUEST_CHAT);
+	job_settle(job);
+}
+
+void
+job_read_end(struct job *job, enum err err)
+{
+	if (job->is_sse)
+		stream_end(job, err);
+	else
+		body_end(job, err);
+}
