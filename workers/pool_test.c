@@ -1,0 +1,427 @@
+/*
+ * pool_test: a worker process as a whole: pool_main with a small worker of its
+ * own in a child, asked over a real bus as edge-0 and by the tools' way.
+ */
+#include "workers/pool.h"
+
+#include "lib/test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- a worker ------------------------------------------------------------- */
+
+/* What a turn has done; it is told by the answers of its own turn's end. */
+struct small {
+	struct pool *pool;
+	struct bus_from *later;
+	struct loop_timer timer;
+	unsigned turns_begun;
+	unsigned turns_ended;
+	enum err turn_end; /* of the turn at hand */
+};
+
+static enum err
+small_open(struct pool *pool, void **state, struct why *why)
+{
+	struct small *small = calloc(1, sizeof(*small));
+
+	if (getenv("SMALL_FAILS"))
+		return why_set(why, ERR_CONFIG, "this worker never starts");
+	small->pool = pool;
+	*state = small;
+	return ERR_OK;
+}
+
+static void
+small_close(void *state)
+{
+	free(state);
+}
+
+static enum err
+small_turn_begin(void *state)
+{
+	struct small *small = state;
+
+	small->turns_begun++;
+	small->turn_end = ERR_OK;
+	return ERR_OK;
+}
+
+static enum err
+small_turn_end(void *state)
+{
+	struct small *small = state;
+
+	small->turns_ended++;
+	return small->turn_end;
+}
+
+static void
+answer_later(void *ctx)
+{
+	struct small *small = ctx;
+	struct activation_answer body;
+	struct buf out;
+
+	schema_clear(&activation_answer_schema, &body);
+	body.domain = STR("later");
+	buf_init(&out, 4096);
+	schema_encode(&activation_answer_schema, &body, &out);
+	bus_answer(pool_bus(small->pool), small->later, ERR_OK, buf_str(&out));
+	buf_fini(&out);
+}
+
+/* The domain says what is to happen; activations = turns begun and not yet
+ * ended. */
+static enum err
+small_handle(struct context *context, const void *in, void *out)
+{
+	struct small *small = context->state;
+	const struct activate *question = in;
+	struct activation_answer *answer = out;
+
+	if (str_eq(question->domain, STR("fail"))) {
+		context->failure.message = STR("as it was asked to");
+		context->failure.retry_after_ms = 77;
+		return ERR_LIMIT_REACHED;
+	}
+	if (str_eq(question->domain, STR("fail turn")))
+		small->turn_end = ERR_STORE_FULL;
+	if (str_eq(question->domain, STR("lose turn")))
+		small->turn_end = ERR_COMMIT_UNKNOWN;
+	if (str_eq(question->domain, STR("later"))) {
+		small->later = context->from;
+		loop_timer_set(pool_loop(small->pool), &small->timer, 1,
+			       answer_later, small);
+		return ERR_AGAIN;
+	}
+	answer->domain = question->domain;
+	answer->activations = small->turns_begun - small->turns_ended;
+	answer->limit = context->now_ms;
+	return ERR_OK;
+}
+
+static const struct worker_row small_rows[] = {
+    {&activate_schema, &activation_answer_schema, small_handle},
+};
+
+static const struct worker small_worker = {
+    .kind = "small",
+    .asked_by = ASKED_BY_EDGES | ASKED_BY_TOOLS,
+    .rows = small_rows,
+    .row_count = 1,
+    .open = small_open,
+    .close = small_close,
+    .turn_begin = small_turn_begin,
+    .turn_end = small_turn_end,
+};
+
+/* --- a house -------------------------------------------------------------- */
+
+static pid_t
+worker_start(void)
+{
+	static char name[] = "chatello-small";
+	char *argv[] = {name, NULL};
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(pool_main(&small_worker, 1, argv));
+	CHECK(pid > 0);
+	return pid;
+}
+
+static int
+worker_wait(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+struct asker {
+	struct loop *loop;
+	struct bus *bus;
+	struct bus_pool *pool;
+	pid_t worker;
+};
+
+struct got {
+	bool is_there;
+	enum err err;
+	struct arena arena;
+	struct activation_answer answer;
+	struct failure failure;
+};
+
+static void
+house_open(struct asker *asker)
+{
+	struct bus_peer_state state = {.is_alive = false};
+	struct why why = {"", ""};
+
+	setenv("CHATELLO_DATA", ".", 1);
+	setenv("CHATELLO_LOG_LEVEL", "error", 1);
+	CHECK(mkdir("run", 0750) == 0);
+	asker->worker = worker_start(); /* before this process has threads */
+	CHECK_OK(loop_open(&asker->loop));
+	CHECK_OK(bus_open(&asker->bus, asker->loop, "run", "edge-0", &why));
+	CHECK_OK(bus_pool_open(asker->bus, "small", 1, 2, &asker->pool));
+	while (!state.is_alive) {
+		CHECK_OK(loop_turn(asker->loop, 100));
+		bus_pool_state(asker->pool, 0, &state);
+	}
+}
+
+static void
+house_close(struct asker *asker)
+{
+	bus_close(asker->bus);
+	loop_close(asker->loop);
+}
+
+static void
+on_answer(void *ctx, const struct bus_answer *answer)
+{
+	struct got *got = ctx;
+	struct str body;
+
+	arena_init(&got->arena, 1 << 20);
+	body = arena_str(&got->arena, answer->body);
+	got->is_there = true;
+	got->err = answer->err;
+	CHECK(answer->is_last);
+	if (answer->err == ERR_OK)
+		CHECK_OK(schema_decode(&activation_answer_schema, body,
+				       &got->answer, &got->arena, NULL));
+	else if (body.n)
+		CHECK_OK(schema_decode(&failure_schema, body, &got->failure,
+				       &got->arena, NULL));
+}
+
+static void
+ask_bytes(struct asker *asker, unsigned type, struct str body, struct got *got)
+{
+	struct bus_ask ask = {.type = (uint16_t)type,
+			      .deadline_ms = 5000,
+			      .body = body,
+			      .fn = on_answer,
+			      .ctx = got};
+	uint64_t id;
+
+	*got = (struct got){0};
+	CHECK_OK(bus_ask(asker->pool, &ask, &id));
+}
+
+static void
+ask(struct asker *asker, const char *domain, struct got *got)
+{
+	struct activate question = {STR("K"), str_of(domain)};
+	struct buf body;
+
+	buf_init(&body, 4096);
+	schema_encode(&activate_schema, &question, &body);
+	ask_bytes(asker, MSG_activate, buf_str(&body), got);
+	buf_fini(&body);
+}
+
+static void
+await(struct asker *asker, const struct got *got)
+{
+	while (!got->is_there)
+		CHECK_OK(loop_turn(asker->loop, 100));
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+TEST(pool_answers)
+{
+	struct asker asker;
+	struct got got, other;
+
+	house_open(&asker);
+	ask(&asker, "hello", &got);
+	await(&asker, &got);
+	CHECK_OK(got.err);
+	CHECK_STR(got.answer.domain, STR("hello"));
+	CHECK_INT(got.answer.activations, 1); /* inside one turn */
+	CHECK(got.answer.limit > INT64_C(1700000000000));
+	ask(&asker, "fail", &got);
+	await(&asker, &got);
+	CHECK_ERR(got.err, ERR_LIMIT_REACHED);
+	CHECK_STR(got.failure.message, STR("as it was asked to"));
+	CHECK_INT(got.failure.retry_after_ms, 77);
+	/* An answer that comes later, and one that does not wait for it. */
+	ask(&asker, "later", &got);
+	ask(&asker, "now", &other);
+	await(&asker, &got);
+	await(&asker, &other);
+	CHECK_STR(got.answer.domain, STR("later"));
+	CHECK_STR(other.answer.domain, STR("now"));
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
+
+TEST(pool_fails_all_of_a_turn_that_was_not_committed)
+{
+	struct got got, with;
+	struct asker asker;
+
+	house_open(&asker);
+	ask(&asker, "fail turn", &got);
+	ask(&asker, "innocent", &with); /* in the same batch, so turn */
+	await(&asker, &got);
+	await(&asker, &with);
+	CHECK_ERR(got.err, ERR_STORE_FULL);
+	CHECK_ERR(with.err, ERR_STORE_FULL);
+	CHECK_STR(with.failure.message, str_of(err_text(ERR_STORE_FULL)));
+	ask(&asker, "again", &got);
+	await(&asker, &got);
+	CHECK_OK(got.err);
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
+
+TEST(pool_ends_when_a_commit_is_unknown)
+{
+	struct asker asker;
+	struct got got;
+
+	house_open(&asker);
+	ask(&asker, "lose turn", &got);
+	await(&asker, &got);
+	CHECK(got.err != ERR_OK);
+	CHECK_INT(worker_wait(asker.worker), 1);
+	house_close(&asker);
+}
+
+TEST(pool_refuses_what_it_cannot_decode)
+{
+	struct asker asker;
+	struct got got;
+
+	house_open(&asker);
+	ask_bytes(&asker, MSG_activate, STR("\xc1"), &got);
+	await(&asker, &got);
+	CHECK_ERR(got.err, ERR_MALFORMED);
+	ask_bytes(&asker, MSG_activate,
+		  STR("\x92\xa1K\xa1"
+		      "d\x00"),
+		  &got);
+	await(&asker, &got);
+	CHECK_ERR(got.err, ERR_MALFORMED);
+	ask_bytes(&asker, MSG_deactivate, STR("\x90"), &got);
+	await(&asker, &got);
+	CHECK_ERR(got.err, ERR_MALFORMED);
+	ask_bytes(&asker, 60000, STR(""), &got);
+	await(&asker, &got);
+	CHECK_ERR(got.err, ERR_MALFORMED);
+	ask(&asker, "still there", &got);
+	await(&asker, &got);
+	CHECK_OK(got.err);
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
+
+TEST(pool_answers_tools_and_metrics)
+{
+	struct metrics_answer metrics;
+	struct asker asker;
+	struct arena arena;
+	struct buf answer;
+	struct why why = {"", ""};
+	enum err answer_err;
+
+	house_open(&asker);
+	arena_init(&arena, 1 << 20);
+	buf_init(&answer, 1 << 20);
+	CHECK_OK(bus_tool_call("run", "small-0", MSG_metrics_ask, STR("\x90"),
+			       5000, &answer_err, &answer, &why));
+	CHECK_OK(answer_err);
+	CHECK_OK(schema_decode(&metrics_answer_schema, buf_str(&answer),
+			       &metrics, &arena, NULL));
+	CHECK(memmem(metrics.text.p, metrics.text.n, "process=\"small-0\"",
+		     17) != NULL);
+	CHECK(memmem(metrics.text.p, metrics.text.n,
+		     "process_resident_memory_bytes", 29) != NULL);
+	buf_fini(&answer);
+	arena_fini(&arena);
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
+
+/* What the child says on standard error. */
+static int
+start_with(char *flag, char *out, size_t out_bytes)
+{
+	static char name[] = "chatello-small";
+	char *argv[] = {name, flag, NULL};
+	int pipes[2], code;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+
+	CHECK(pipe(pipes) == 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		dup2(pipes[1], STDOUT_FILENO);
+		close(pipes[0]);
+		code = pool_main(&small_worker, flag ? 2 : 1, argv);
+		fflush(stdout);
+		_exit(code);
+	}
+	close(pipes[1]);
+	while ((got = read(pipes[0], out + n, out_bytes - n - 1)) > 0)
+		n += (size_t)got;
+	out[n] = '\0';
+	close(pipes[0]);
+	return worker_wait(pid);
+}
+
+TEST(pool_says_in_one_line_why_it_does_not_start)
+{
+	static char unknown[] = "--no-such-thing", help[] = "--help";
+	char out[16384];
+
+	setenv("CHATELLO_DATA", ".", 1);
+	CHECK_INT(start_with(NULL, out, sizeof(out)), 1); /* no run folder */
+	CHECK(strncmp(out, "chatello-small: ", 16) == 0);
+	CHECK(strchr(out, '\n') == out + strlen(out) - 1);
+	CHECK(mkdir("run", 0750) == 0);
+	setenv("SMALL_FAILS", "1", 1);
+	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
+	CHECK(strcmp(out, "chatello-small: this worker never starts\n") == 0);
+	CHECK_INT(start_with(unknown, out, sizeof(out)), 1);
+	CHECK(strstr(out, "--no-such-thing") != NULL);
+	CHECK_INT(start_with(help, out, sizeof(out)), 0);
+	CHECK(strstr(out, "--drain-ms") != NULL);
+	setenv("CHATELLO_LOG_LEVEL", "loud", 1);
+	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
+	CHECK(strstr(out, "log_level") != NULL);
+}
+
+TEST(pool_has_one_process_of_a_name)
+{
+	struct asker asker;
+	char out[4096];
+
+	house_open(&asker);
+	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
+	CHECK(strstr(out, "small-0") != NULL);
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
