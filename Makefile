@@ -100,6 +100,15 @@ $(B)/upstream: $(call obj,$(wildcard integration-tests/upstream/*.c) $(LIB))
 $(B)/integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
 
+# The bench's own programs.
+BENCH := integration-tests/bench
+$(B)/load: $(call obj,$(BENCH)/load.c)
+	$(CC) $(LDFLAGS) -o $@ $^
+$(B)/fill: $(call obj,$(BENCH)/fill.c $(LIB) $(STORE) $(USAGE))
+	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -llmdb -lcrypto
+$(B)/pairs: $(call obj,$(BENCH)/pairs.c $(LIB))
+	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

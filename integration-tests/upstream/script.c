@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
+
 #define FLOOD_PIECE_BYTES 65536
 #define CREATED INT64_C(1795331040)
 
@@ -77,7 +79,8 @@ set_flag(struct script *s, struct str name)
 		bool *at;
 	} flags[] = {{"nousage", &s->has_no_usage}, {"nodone", &s->has_no_done},
 		     {"garbage", &s->is_garbage},   {"error", &s->has_error},
-		     {"redirect", &s->is_redirect}, {"crlf", &s->is_crlf}};
+		     {"redirect", &s->is_redirect}, {"crlf", &s->is_crlf},
+		     {"stamp", &s->is_stamped}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if (str_eq(name, str_of(flags[i].name))) {
@@ -164,6 +167,11 @@ script_read(struct script *s, enum shape shape, struct str body)
 static void
 add_text(const struct script *s, struct buf *out)
 {
+	if (s->is_stamped) {
+		buf_add_z(out, "stamp=");
+		buf_add_int(out, clock_mono_ns());
+		return;
+	}
 	if (s->size == 0) {
 		buf_add_z(out, "Hello from upstream. ");
 		return;

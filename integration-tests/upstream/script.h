@@ -16,8 +16,9 @@
  *   size=BYTES       of the answer's text (each event's, in a stream)
  *   finish=TEXT      finish_reason
  *   flood=BYTES      so many bytes without a line end in place of the answer
- *   nousage nodone garbage error redirect crlf    (error: an object in mid-
- *                    stream; garbage: no JSON)
+ *   nousage nodone garbage error redirect crlf stamp
+ *                    error: an object in mid-stream; garbage: no JSON; stamp:
+ *                    each event's text is the monotonic clock in ns
  */
 #ifndef INTEGRATION_UPSTREAM_SCRIPT_H
 #define INTEGRATION_UPSTREAM_SCRIPT_H
@@ -43,7 +44,7 @@ struct script {
 	enum cut cut;
 	enum cut_by by;
 	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
-	    is_crlf;
+	    is_crlf, is_stamped;
 	char key[WORD_BYTES], code[WORD_BYTES], finish[WORD_BYTES];
 };
 
