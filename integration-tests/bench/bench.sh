@@ -1,0 +1,286 @@
+#!/usr/bin/env bash
+# The bench: Chatello and its peers in turn, in one run, on one machine, since
+# only ratios of the same run mean anything. nginx (one worker process) answers
+# a constant for validations and is a reverse proxy for AI requests; metering
+# is on, every reservation and settlement is flushed.
+#
+#   BENCH_LICENSES=1000000  how many licences the store holds
+#   BENCH_SECONDS=5         of each measurement, behind half a second of warm-up
+#   BENCH_OLD=1             also the old stack in miniature (Flask, gunicorn,
+#                           MariaDB from Debian)
+#
+# Prints a table and writes build/bench.json.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bin=$PWD/build/release
+here=$PWD/integration-tests/bench
+licenses=${BENCH_LICENSES:-1000000}
+seconds=${BENCH_SECONDS:-5}
+work=$(mktemp -d "${TMPDIR:-/tmp}/bench.XXXXXX")
+pids=()
+rows=()
+
+cleanup() {
+	local pid
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait 2>/dev/null || true
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+say() { printf '%s\n' "$*" >&2; }
+
+# The children of a process and itself.
+family() { printf '%s ' "$1"; cat "/proc/$1/task/$1/children" 2>/dev/null; }
+
+# CPU microseconds that these processes have used so far.
+cpu_us() {
+	local pid total=0 hz fields
+	hz=$(getconf CLK_TCK)
+	for pid in "$@"; do
+		fields=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) || continue
+		# shellcheck disable=SC2086
+		set -- $fields
+		total=$((total + (${12} + ${13}) * 1000000 / hz))
+	done
+	echo "$total"
+}
+
+# measure NAME SERVER-PID load arguments...: one row of the table.
+measure() {
+	local name=$1 server=$2 before after result members
+	shift 2
+	# shellcheck disable=SC2207
+	members=($(family "$server"))
+	before=$(cpu_us "${members[@]}")
+	result=$("$bin/load" -s "$seconds" "$@")
+	after=$(cpu_us "${members[@]}")
+	# shellcheck disable=SC2086
+	set -- $result
+	local cpu
+	cpu=$(awk -v us="$((after - before))" -v n="$1" -v s="$seconds" \
+		'BEGIN { printf "%.1f", n ? us * s / (s + 0.5) / n : 0 }')
+	rows+=("$name $3 $4 $5 $cpu $6 $7 $2")
+	say "$(printf '%-34s %9s/s  p50 %6s us  p99 %7s us  cpu %6s us  events %s/%s us  errors %s' \
+		"$name" "$3" "$4" "$5" "$cpu" "$6" "$7" "$2")"
+}
+
+memory_kib() { # KEY PID...: the sum of one line of smaps_rollup
+	local key=$1 pid total=0 kib
+	shift
+	for pid in "$@"; do
+		kib=$(awk -v key="$key:" '$1 == key { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
+		total=$((total + ${kib:-0}))
+	done
+	echo "$total"
+}
+
+# --- the programs ------------------------------------------------------------
+
+start_upstream() {
+	"$bin/upstream" >"$work/upstream.out" &
+	provider=$!
+	pids+=("$provider")
+	until grep -q ready "$work/upstream.out"; do :; done
+	upstream=127.0.0.1:$(sed 's/.*=//' "$work/upstream.out")
+}
+
+start_nginx() {
+	local port=$((20000 + RANDOM % 20000)) body
+	nginx_address=127.0.0.1:$port
+	body=$(head -c "$1" /dev/zero | tr '\0' x)
+	cat >"$work/nginx.conf" <<-CONF
+		worker_processes 1;
+		daemon off;
+		pid $work/nginx.pid;
+		error_log $work/nginx.err crit;
+		events { worker_connections 8192; }
+		http {
+		  access_log off;
+		  keepalive_requests 1000000000;
+		  client_body_temp_path $work/body;
+		  proxy_temp_path $work/proxy;
+		  fastcgi_temp_path $work/fastcgi;
+		  uwsgi_temp_path $work/uwsgi;
+		  scgi_temp_path $work/scgi;
+		  upstream ai { server $upstream; keepalive 1024; keepalive_requests 1000000000; }
+		  server {
+		    listen $nginx_address backlog=4096;
+		    location = /constant { default_type application/json; return 200 "$body"; }
+		    location /v1/ {
+		      proxy_pass http://ai;
+		      proxy_http_version 1.1;
+		      proxy_set_header Connection "";
+		    }
+		    location /sse/ {
+		      proxy_pass http://ai/;
+		      proxy_http_version 1.1;
+		      proxy_set_header Connection "";
+		      proxy_buffering off;
+		    }
+		  }
+		}
+	CONF
+	nginx -c "$work/nginx.conf" -p "$work" &
+	nginx=$!
+	pids+=("$nginx")
+	until curl -s -o /dev/null "http://$nginx_address/constant"; do
+		kill -0 "$nginx"
+	done
+}
+
+prepare_house() {
+	export CHATELLO_DATA=$work/data CHATELLO_PUBLIC=127.0.0.1:0 CHATELLO_ADMIN=127.0.0.1:0 \
+		CHATELLO_INTERNAL=127.0.0.1:0 OPENAI_API_KEY=sk-bench \
+		OPENAI_BASE_URL=http://$upstream/v1
+	"$bin/chatello" init --json >/dev/null
+	"$bin/chatello" price set openai gpt-test --input 1 --output 2 --json >/dev/null
+	"$bin/chatello" plan set bench --name Bench --price-month 9 --feature ai_proxy \
+		--limit requests_hour=1000000000 --limit validations_hour=1000000000 --json >/dev/null
+	say "writing $licenses licences ..."
+	local began=$SECONDS
+	"$bin/fill" "$licenses" bench | shuf --random-source=/dev/zero >"$work/keys"
+	say "written in $((SECONDS - began)) s; the store is $(du -sh "$CHATELLO_DATA/store" | cut -f1)"
+}
+
+start_house() {
+	local began now
+	began=$(date +%s%N)
+	: >"$work/up.out"
+	"$bin/chatello" up >"$work/up.out" 2>"$work/up.err" &
+	house=$!
+	pids+=("$house")
+	until grep -q ^ready "$work/up.out"; do
+		kill -0 "$house" || { cat "$work/up.err" >&2; exit 1; }
+	done
+	now=$(date +%s%N)
+	start_ms=$(((now - began) / 1000000))
+	public=$(sed -n 's/.*public=http:\/\/\([^ ]*\).*/\1/p' "$work/up.out")
+}
+
+stop_house() {
+	kill "$house"
+	wait "$house" || true
+}
+
+# --- what is measured --------------------------------------------------------
+
+bench_validate() {
+	local n
+	for n in 64 256; do
+		measure "nginx-constant-$n" "$nginx" -n $n -b '{}' "$nginx_address" /constant
+		measure "validate-$n" "$house" -n $n -k "$work/keys" -b '{}' "$public" /api/validate
+	done
+	measure nginx-constant-close "$nginx" -n 64 -c -b '{}' "$nginx_address" /constant
+	measure validate-close "$house" -n 64 -c -k "$work/keys" -b '{}' "$public" /api/validate
+	measure nginx-constant-1 "$nginx" -n 1 -b '{}' "$nginx_address" /constant
+	measure validate-1 "$house" -n 1 -k "$work/keys" -b '{}' "$public" /api/validate
+}
+
+bench_ai() {
+	local n path=/v1/chat/completions
+	local json='{"model":"gpt-test","messages":[{"role":"user","content":"Hello there"}]}'
+	local sse='{"model":"gpt-test","messages":[{"role":"user","content":"Hi #up events=20 gap=1 stamp"}],"stream":true}'
+	for n in 64 256 1; do
+		measure "direct-json-$n" "$provider" -n $n -b "$json" "$upstream" $path
+		measure "nginx-json-$n" "$nginx" -n $n -b "$json" "$nginx_address" $path
+		measure "ai-json-$n" "$house" -n $n -k "$work/keys" -b "$json" "$public" $path
+	done
+	for n in 64 1; do
+		measure "direct-sse-$n" "$provider" -n $n -b "$sse" "$upstream" $path
+		measure "nginx-sse-$n" "$nginx" -n $n -b "$sse" "$nginx_address" /sse$path
+		measure "ai-sse-$n" "$house" -n $n -k "$work/keys" -b "$sse" "$public" $path
+	done
+	sse=${sse/ gap=1/}
+	measure nginx-sse-burst-64 "$nginx" -n 64 -b "$sse" "$nginx_address" /sse$path
+	measure ai-sse-burst-64 "$house" -n 64 -k "$work/keys" -b "$sse" "$public" $path
+}
+
+bench_ledger() {
+	local n usage
+	mkdir -p "$CHATELLO_DATA/run"
+	head -100000 "$work/keys" >"$work/keys.some"
+	for n in 64 256 1; do
+		"$bin/chatello-usage" 2>>"$work/usage.err" &
+		usage=$!
+		pids+=("$usage")
+		# shellcheck disable=SC2046
+		set -- $("$bin/pairs" $n "$seconds" "$work/keys.some")
+		rows+=("ledger-pairs-$n $3 $4 0 $(awk -v us="$(cpu_us "$usage")" -v n="$1" 'BEGIN { printf "%.1f", n ? us / n : 0 }') 0 0 $2")
+		say "$(printf '%-34s %9s/s  reserve p50 %s us  errors %s' "ledger-pairs-$n" "$3" "$4" "$2")"
+		kill "$usage"
+		wait "$usage" || true
+	done
+}
+
+bench_old() {
+	"$here/old-stack.sh" "$work" "$work/keys" >"$work/old.out" &
+	pids+=($!)
+	until grep -q ready "$work/old.out"; do kill -0 "${pids[-1]}"; done
+	local address server
+	read -r _ address server <"$work/old.out"
+	measure old-validate-64 "$server" -n 64 -k "$work/keys.old" -b '{}' "$address" /api/validate
+}
+
+value() { # ROW COLUMN (2 = per second, 3 = p50, 5 = cpu, 6 = event p50)
+	printf '%s\n' "${rows[@]}" | awk -v row="$1" -v column="$2" '$1 == row { print $column }'
+}
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b ? a / b : 0 }'; }
+minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", a - b }'; }
+
+figures() {
+	cat <<-TXT
+		validate_64_of_nginx $(ratio "$(value validate-64 2)" "$(value nginx-constant-64 2)") 0.50
+		validate_256_of_nginx $(ratio "$(value validate-256 2)" "$(value nginx-constant-256 2)") 0.65
+		validate_close_of_nginx $(ratio "$(value validate-close 2)" "$(value nginx-constant-close 2)") 0.90
+		validate_cpu_us $(value validate-64 5) 18
+		ai_json_64_of_nginx $(ratio "$(value ai-json-64 2)" "$(value nginx-json-64 2)") 0.35
+		ai_json_256_of_nginx $(ratio "$(value ai-json-256 2)" "$(value nginx-json-256 2)") 0.45
+		ai_json_cpu_us $(value ai-json-64 5) 65
+		ai_added_us $(minus "$(value ai-json-1 3)" "$(value direct-json-1 3)") 700
+		ai_sse_64_of_nginx $(ratio "$(value ai-sse-64 2)" "$(value nginx-sse-64 2)") 0.90
+		ai_sse_added_event_us $(minus "$(value ai-sse-1 6)" "$(value direct-sse-1 6)") 150
+		ledger_pairs_64 $(value ledger-pairs-64 2) 50000
+		start_ms $start_ms -
+		memory_idle_kib $idle_kib 65536
+		memory_after_kib $after_kib -
+		memory_anonymous_idle_kib $idle_anon_kib -
+		memory_anonymous_after_kib $after_anon_kib -
+	TXT
+	if [ "${BENCH_OLD:-}" = 1 ]; then
+		echo "validate_of_old_stack $(ratio "$(value validate-64 2)" "$(value old-validate-64 2)") 12"
+	fi
+}
+
+report() {
+	printf '\n%-28s %12s %12s\n' figure measured goal
+	figures | awk '{ printf "%-28s %12s %12s\n", $1, $2, $3 }'
+	{
+		printf '{"licenses":%s,"seconds":%s,"processors":%s,"rows":[' "$licenses" "$seconds" "$(nproc)"
+		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", NR > 1 ? "," : "", $1, $2, $3, $4, $5, $6, $7, $8 }'
+		printf '],"figures":{'
+		figures | awk '{ printf "%s\"%s\":%s", NR > 1 ? "," : "", $1, $2 }'
+		printf '}}\n'
+	} >build/bench.json
+}
+
+start_upstream
+prepare_house
+start_house
+# The constant is as long as a validation's answer.
+length=$(curl -s -d '{}' -H "X-License-Key: $(head -1 "$work/keys")" "http://$public/api/validate" | wc -c)
+start_nginx "$length"
+# shellcheck disable=SC2046
+idle_kib=$(memory_kib Pss $(family "$house"))
+# shellcheck disable=SC2046
+idle_anon_kib=$(memory_kib Pss_Anon $(family "$house"))
+bench_validate
+bench_ai
+# shellcheck disable=SC2046
+after_kib=$(memory_kib Pss $(family "$house"))
+# shellcheck disable=SC2046
+after_anon_kib=$(memory_kib Pss_Anon $(family "$house"))
+stop_house
+bench_ledger
+if [ "${BENCH_OLD:-}" = 1 ]; then bench_old; fi
+report
