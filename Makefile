@@ -139,6 +139,11 @@ unit: $(B)/unit-tests
 integration: all $(B)/upstream $(B)/integration-tests
 	$(B)/integration-tests -j 2 $(T)
 
+#: make bench        Chatello beside nginx; BENCH_OLD=1 also the old stack
+.PHONY: bench
+bench: all $(B)/upstream $(B)/load $(B)/fill $(B)/pairs
+	@integration-tests/bench/bench.sh
+
 #: make asan tsan    the tests under the sanitizers
 asan:
 	+@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan unit integration
