@@ -152,12 +152,13 @@ struct asker {
 	struct bus *bus;
 	struct bus_pool *pool;
 	pid_t worker;
+	struct arena arena; /* of all answers */
 };
 
 struct got {
 	bool is_there;
 	enum err err;
-	struct arena arena;
+	struct arena *arena;
 	struct activation_answer answer;
 	struct failure failure;
 };
@@ -171,6 +172,7 @@ house_open(struct asker *asker)
 	setenv("CHATELLO_DATA", ".", 1);
 	setenv("CHATELLO_LOG_LEVEL", "error", 1);
 	CHECK(mkdir("run", 0750) == 0);
+	arena_init(&asker->arena, 1 << 20);
 	asker->worker = worker_start(); /* before this process has threads */
 	CHECK_OK(loop_open(&asker->loop));
 	CHECK_OK(bus_open(&asker->bus, asker->loop, "run", "edge-0", &why));
@@ -186,6 +188,7 @@ house_close(struct asker *asker)
 {
 	bus_close(asker->bus);
 	loop_close(asker->loop);
+	arena_fini(&asker->arena);
 }
 
 static void
@@ -194,17 +197,16 @@ on_answer(void *ctx, const struct bus_answer *answer)
 	struct got *got = ctx;
 	struct str body;
 
-	arena_init(&got->arena, 1 << 20);
-	body = arena_str(&got->arena, answer->body);
+	body = arena_str(got->arena, answer->body);
 	got->is_there = true;
 	got->err = answer->err;
 	CHECK(answer->is_last);
 	if (answer->err == ERR_OK)
 		CHECK_OK(schema_decode(&activation_answer_schema, body,
-				       &got->answer, &got->arena, NULL));
+				       &got->answer, got->arena, NULL));
 	else if (body.n)
 		CHECK_OK(schema_decode(&failure_schema, body, &got->failure,
-				       &got->arena, NULL));
+				       got->arena, NULL));
 }
 
 static void
@@ -217,7 +219,7 @@ ask_bytes(struct asker *asker, unsigned type, struct str body, struct got *got)
 			      .ctx = got};
 	uint64_t id;
 
-	*got = (struct got){0};
+	*got = (struct got){.arena = &asker->arena};
 	CHECK_OK(bus_ask(asker->pool, &ask, &id));
 }
 
