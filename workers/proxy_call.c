@@ -166,7 +166,9 @@ call_over(struct job *job, const struct upstream_end *end)
 		if (end->err != ERR_OK && !job->is_done)
 			JOB_WARN(job, "upstream-broke-off",
 				 "provider=%s error=\"%s\"", job->row->name,
-				 end->text);
+				 job->is_refused ? "an error in mid-answer, or "
+						   "too much of it"
+						 : end->text);
 		job_read_end(job, end->err);
 		return;
 	}
