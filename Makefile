@@ -66,8 +66,8 @@ LIBS_chatello-usage := -llmdb -lcrypto
 LIBS_chatello-analytics := -llmdb -lcrypto
 ALL_LIBS := -lmicrohttpd -lcurl -llmdb -lcrypto
 
-OBJ_chatello := $(call obj,cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) $(USAGE) \
-  workers/report.c)
+OBJ_chatello := $(call obj,$(sort cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) \
+  $(USAGE) $(VALIDATE)))
 OBJ_chatello-edge := $(call obj,cmd/main_edge.c $(EDGE) $(LIB))
 OBJ_chatello-validate := $(call obj,cmd/main_validate.c $(VALIDATE) $(LIB) $(STORE))
 OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB))

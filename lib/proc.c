@@ -54,7 +54,7 @@ proc_notify(const char *message)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	size_t n = path ? strlen(path) : 0;
-	int fd;
+	int fd, flags = MSG_NOSIGNAL;
 
 	if (n < 2 || n >= sizeof(to.sun_path) ||
 	    (path[0] != '/' && path[0] != '@'))
@@ -65,7 +65,11 @@ proc_notify(const char *message)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, message, strlen(message), MSG_NOSIGNAL,
+	/* A heartbeat must not wait for a supervisor that stands still; what is
+	 * said once must arrive. */
+	if (strncmp(message, "WATCHDOG=", 9) == 0)
+		flags |= MSG_DONTWAIT;
+	sendto(fd, message, strlen(message), flags,
 	       (const struct sockaddr *)&to,
 	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);

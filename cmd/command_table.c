@@ -1,0 +1,108 @@
+/*
+ * command_table: every command of the CLI with its options, one row each. The
+ * parser, --help, the man page and the completion are made from it.
+ */
+#include "cmd/commands.h"
+
+#define REQUIRED OPTION_REQUIRED
+#define REPEATED OPTION_REPEATED
+#define NONE OPTION_NONE
+#define OPTIONS(name, ...)                                                     \
+	static const struct command_option name[] = {__VA_ARGS__,              \
+						     {NULL, NULL, 0, NULL}};
+/* clang-format off */
+#define WORKSPACE {"workspace", "W", NONE, "the workspace; default is `default`"}
+
+OPTIONS(issue_options,
+	{"email",  "E",    REQUIRED, "the customer; an unknown address makes one"},
+	{"plan",   "P",    REQUIRED, "the plan's code"},
+	{"months", "N",    NONE,     "how long it runs (12); 0 = it never ends"},
+	{"domain", "D",    NONE,     "the site it belongs to, or *.example.com; absent = any"},
+	{"name",   "N",    NONE,     "the customer's name, when it is made"},
+	WORKSPACE,
+	{"cycle",  "month|year", NONE, "what the price is for; default is month"},
+	{"price",  "P",    NONE,     "per cycle, as in 7.99; default is the plan's"},
+	{"note",   "TEXT", NONE,     "a note for yourself"},
+	{"trial",  NULL,   NONE,     "a trial: nothing is paid"})
+OPTIONS(list_options,
+	WORKSPACE,
+	{"plan",   "P", NONE, "only of this plan"},
+	{"status", "S", NONE, "only trial, active, past_due, suspended, expired or cancelled"},
+	{"email",  "E", NONE, "only of this customer"})
+OPTIONS(reason_options,
+	{"reason", "TEXT", NONE, "why, for the log"})
+OPTIONS(renew_options,
+	{"months", "N", NONE, "by how many months; default is its cycle"})
+OPTIONS(cancel_options,
+	{"at-end", NULL,   NONE, "when what is paid has run out, not now"},
+	{"reason", "TEXT", NONE, "why, for the log"})
+OPTIONS(verify_options,
+	{"domain", "D", NONE, "the site that asks"})
+OPTIONS(workspace_options, WORKSPACE)
+OPTIONS(plan_options,
+	{"name",        "N",    NONE, "what customers read"},
+	{"price-month", "P",    NONE, "as in 7.99"},
+	{"price-year",  "P",    NONE, "as in 79.90"},
+	{"feature",     "NAME", REPEATED, "all features of the plan; `none` for none"},
+	{"limit",       "NAME=NUMBER|none", REPEATED, "one limit; none = unlimited"},
+	{"grace-days",  "N",    NONE, "an expired licence goes on so long"},
+	{"trial-days",  "N",    NONE, "length of a trial"},
+	{"archived",    "yes|no", NONE, "no longer sold"},
+	WORKSPACE)
+OPTIONS(price_options,
+	{"input",       "P", NONE, "cost of a million input tokens"},
+	{"output",      "P", NONE, "cost of a million output tokens"},
+	{"cache-read",  "P", NONE, "cost of a million cached input tokens"},
+	{"cache-write", "P", NONE, "cost of a million tokens written to a cache"},
+	{"per-request", "P", NONE, "price charged to the customer for each request"})
+OPTIONS(event_options,
+	{"after", "SEQ",  NONE, "only events behind this sequence number"},
+	{"type",  "TYPE", NONE, "only of this type"},
+	{"limit", "N",    NONE, "at most so many"},
+	{"workspace", "W", NONE, "only of this workspace"})
+OPTIONS(tail_options,
+	{"lines",  "N",  NONE, "how many of the last events; default is 10"},
+	{"follow", NULL, NONE, "wait for more until Ctrl-C"})
+OPTIONS(export_options,
+	{"format", "jsonl|csv", NONE, "default is jsonl"},
+	{"from",   "D", NONE, "reserved at or after this date or time (UTC)"},
+	{"to",     "D", NONE, "reserved before this date or time (UTC)"},
+	{"license", "ID", NONE, "only of this licence"},
+	{"workspace", "W", NONE, "only of this workspace"})
+OPTIONS(analytics_options,
+	{"from", "D", NONE, "first day; without --from and --to, the last 30 days"},
+	{"to",   "D", NONE, "last day"},
+	WORKSPACE)
+
+const struct command_row command_rows[] = {
+	{"init", NULL, NULL, "make the store, once, and print its tokens", init_command, NULL},
+	{"up", NULL, NULL, "start everything in the foreground; Ctrl-C stops it", up_command, NULL},
+	{"status", NULL, NULL, "what runs, and how the store stands", status_command, NULL},
+	{"doctor", NULL, NULL, "look for what is wrong, and say what to do", doctor_command, NULL},
+	{"license", "issue", NULL, "issue a licence with a new key", license_issue_command, issue_options},
+	{"license", "insert", "KEY", "issue a licence with a given key (- = from standard input)", license_insert_command, issue_options},
+	{"license", "show", "KEY|ID", "show one licence (- = key from standard input)", license_show_command, NULL},
+	{"license", "list", NULL, "list licences, oldest first", license_list_command, list_options},
+	{"license", "suspend", "KEY|ID", "stop a licence for a while", license_suspend_command, reason_options},
+	{"license", "resume", "KEY|ID", "undo suspend", license_resume_command, reason_options},
+	{"license", "renew", "KEY|ID", "extend a licence", license_renew_command, renew_options},
+	{"license", "cancel", "KEY|ID", "end a licence for good", license_cancel_command, cancel_options},
+	{"license", "verify", "KEY", "what a plugin with this key would be told; fails when not valid", license_verify_command, verify_options},
+	{"customer", "list", NULL, "list customers, oldest first", customer_list_command, workspace_options},
+	{"customer", "show", "ID|EMAIL", "show one customer with its licences", customer_show_command, workspace_options},
+	{"plan", "list", NULL, "list plans", plan_list_command, workspace_options},
+	{"plan", "set", "CODE", "make or change a plan; what is not given stays", plan_set_command, plan_options},
+	{"price", "list", NULL, "list what models cost, per million tokens", price_list_command, NULL},
+	{"price", "set", "PROVIDER MODEL", "set what a model costs; what is not given stays", price_set_command, price_options},
+	{"event", "list", NULL, "print the log in order", event_list_command, event_options},
+	{"event", "tail", NULL, "print the last events", event_tail_command, tail_options},
+	{"event", "verify", NULL, "check every record's checksum and the log's numbers", event_verify_command, NULL},
+	{"usage", "show", "KEY|ID", "what a licence has used (- = key from standard input)", usage_show_command, NULL},
+	{"usage", "export", NULL, "print every usage record", usage_export_command, export_options},
+	{"analytics", "show", NULL, "print the daily rows", analytics_show_command, analytics_options},
+	{"analytics", "replay", NULL, "rebuild the daily rows from the log, then swap", analytics_replay_command, NULL},
+	{"man", NULL, NULL, "print the manual page", man_command, NULL},
+	{"completion", "bash", NULL, "print the completion for bash", completion_command, NULL},
+};
+/* clang-format on */
+const size_t command_row_count = sizeof(command_rows) / sizeof(command_rows[0]);
