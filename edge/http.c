@@ -11,11 +11,13 @@
 
 #include "edge/deadlines.h"
 #include "edge/requests.h"
+#include "lib/clock.h"
 
 #include <assert.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #if MHD_VERSION < 0x00097500
@@ -23,9 +25,12 @@
 #endif
 
 /* It clears the pool for each request: no larger than heads need. */
-#define CONNECTION_BYTES 16384u
+#define CONNECTION_BYTES 8192u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
+#define NS_PER_MS INT64_C(1000000)
+#define LINGER_MS 2 /* see linger() */
+#define LINGERING_MAX 512u
 #define BODY_KEPT_BYTES (64u << 10)
 #define DRAIN_IDLE_MS 1000
 #define CLOSE_RUNS_MAX 64
@@ -47,7 +52,11 @@ struct http {
 	struct deadlines deadlines;
 	struct requests requests;
 	unsigned connection_count;
-	bool is_dirty; /* MHD_run has something to do */
+	time_t date_s; /* that date says */
+	char date[sizeof("Sun, 06 Nov 1994 08:49:37 GMT")];
+	unsigned lingering;
+	bool has_moved; /* a callback of this run did something */
+	bool is_dirty;	/* MHD_run has something to do */
 	bool is_draining;
 	bool has_hook;
 };
@@ -62,8 +71,18 @@ mark_dirty(struct http *http)
 }
 
 static void
+linger_end(struct http_request *r)
+{
+	if (r->is_lingering)
+		r->connection->http->lingering--;
+	r->is_lingering = false;
+}
+
+static void
 wake(struct http_request *r)
 {
+	if (r->is_lingering)
+		mark_dirty(r->connection->http);
 	if (!r->is_suspended)
 		return;
 	r->is_suspended = false;
@@ -102,6 +121,31 @@ rest(struct http_request *r)
 	/* Without a watch it would be noticed at the next write. */
 	loop_fd_add(http->options.loop, connection->deadline.fd, EPOLLRDHUP,
 		    on_hangup, r, &connection->hangup);
+}
+
+/* Answers of the hot path come within a turn or two. For that long a connection
+ * is not suspended, which would cost two epoll_ctl(2) and a recv(2), but left
+ * to be called again, as libmicrohttpd does at each run. False: it has to rest.
+ */
+static bool
+linger(struct http_request *r)
+{
+	struct http *http = r->connection->http;
+	int64_t age_ns = loop_now_ns(http->options.loop) - r->began_ns;
+
+	if (!r->is_lingering) {
+		if (r->is_watched || http->lingering >= LINGERING_MAX)
+			return false;
+		r->is_lingering = true;
+		http->lingering++;
+		deadlines_enter(&http->deadlines, &r->connection->deadline,
+				DEADLINE_WORK);
+		return true;
+	}
+	if (age_ns < LINGER_MS * NS_PER_MS)
+		return true;
+	linger_end(r);
+	return false;
 }
 
 /* --- answers ------------------------------------------------------------- */
@@ -207,6 +251,7 @@ stream_read(void *ctx, uint64_t position, char *to, size_t room)
 	if (connection->deadline.state != DEADLINE_WRITE)
 		deadlines_enter(&connection->http->deadlines,
 				&connection->deadline, DEADLINE_WRITE);
+	connection->http->has_moved = true;
 	if (n > room)
 		n = room;
 	memcpy(to, r->out.p + r->stream_at, n);
@@ -236,17 +281,35 @@ response_make(struct http_request *r)
 					       MHD_RESPMEM_PERSISTENT);
 }
 
+/* RFC 9110, section 6.6.1. libmicrohttpd would print it for each answer. */
+static const char *
+date_now(struct http *http)
+{
+	time_t now_s = (time_t)(clock_wall_ms() / 1000);
+	struct tm tm;
+
+	if (now_s != http->date_s && gmtime_r(&now_s, &tm) != NULL) {
+		strftime(http->date, sizeof(http->date),
+			 "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		http->date_s = now_s;
+	}
+	return http->date;
+}
+
 static enum MHD_Result
 reply_queue(struct http_request *r)
 {
 	struct http_connection *connection = r->connection;
 	struct http *http = connection->http;
 	struct MHD_Response *response = response_make(r);
-	enum MHD_Result ok = MHD_YES;
+	enum MHD_Result ok;
 	size_t i;
 
+	linger_end(r);
+	http->has_moved = true;
 	if (response == NULL)
 		return MHD_NO;
+	ok = MHD_add_response_header(response, "Date", date_now(http));
 	for (i = 0; i < r->header_count && ok == MHD_YES; i++)
 		ok = MHD_add_response_header(response, r->headers[i].name,
 					     r->headers[i].value);
@@ -368,6 +431,7 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 	enum MHD_Result ok;
 
 	if (r == NULL) {
+		http->has_moved = true;
 		connection = connection_of(mhd);
 		if (connection == NULL)
 			return MHD_NO;
@@ -381,6 +445,7 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 		struct str part = str_bytes(upload, *upload_n);
 
 		*upload_n = 0;
+		http->has_moved = true;
 		return take_body(r, part);
 	}
 	if (!r->is_handled && !r->is_replied) {
@@ -389,7 +454,8 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 	}
 	if (r->is_replied)
 		return reply_queue(r);
-	rest(r);
+	if (!linger(r))
+		rest(r);
 	return MHD_YES;
 }
 
@@ -403,6 +469,7 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 
 	(void)why;
 	*request = NULL;
+	http->has_moved = true;
 	if (connection == NULL)
 		return;
 	loop_fd_remove(http->options.loop, connection->hangup);
@@ -411,6 +478,7 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
 	if (r == NULL)
 		return;
+	linger_end(r);
 	http->options.calls->end(r);
 	*http->options.bodies_held -= r->held_bytes;
 	requests_give(&http->requests, r);
@@ -424,6 +492,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 	struct http_connection *connection = *socket_context;
 	const union MHD_ConnectionInfo *info;
 
+	http->has_moved = true;
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (connection == NULL)
 			return;
@@ -465,20 +534,38 @@ on_again(void *ctx)
 	http->is_dirty = true;
 }
 
+/* True: connections that linger apart, there is more to do at once. While any
+ * lingers libmicrohttpd always says so; then what the callbacks saw decides,
+ * and what they cannot see (a head that fills its buffer) waits for a
+ * millisecond at most. */
+static bool
+has_more(struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+
+	if (MHD_get_timeout(http->daemon, &wait_ms) != MHD_YES || wait_ms > 0)
+		return false;
+	if (http->lingering == 0)
+		return true;
+	if (http->again.heap_index == 0)
+		loop_timer_set(http->options.loop, &http->again, 1, on_again,
+			       http);
+	return http->has_moved;
+}
+
 /* Each run leaves what it made ready (a queued answer, a further read) for the
  * next one; a bounded number of them here, the rest in the next turn. */
 static void
 on_turn(void *ctx)
 {
 	struct http *http = ctx;
-	MHD_UNSIGNED_LONG_LONG wait_ms;
 	unsigned runs = 0;
 
 	while (http->is_dirty && runs++ < RUNS_A_TURN_MAX) {
 		http->is_dirty = false;
+		http->has_moved = false;
 		MHD_run(http->daemon);
-		if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES &&
-		    wait_ms == 0)
+		if (has_more(http))
 			http->is_dirty = true;
 	}
 	if (http->is_dirty)

@@ -88,6 +88,7 @@ struct http_request {
 	bool is_stream_over;
 	bool is_stream_whole;
 	bool is_suspended;
+	bool is_lingering;
 	bool is_gone; /* the client left, or must be cut off */
 };
 

@@ -47,6 +47,8 @@ on_handle(struct http_request *r)
 	if (str_eq(r->path, STR("/wait"))) {
 		r->is_watched = true;
 		world.waiting = r;
+	} else if (str_eq(r->path, STR("/soon"))) {
+		world.waiting = r;
 	} else if (str_eq(r->path, STR("/stream"))) {
 		r->is_watched = true;
 		world.waiting = r;
@@ -193,6 +195,30 @@ TEST(http_answers_later)
 	CHECK(hear(fd, "\r\n\r\nlate"));
 	talk_say(fd, GET_);
 	CHECK(hear(fd, "hello"));
+	close(fd);
+	finish();
+}
+
+/* What is answered soon lingers; what is not rests, and is woken. */
+TEST(http_lingers_then_rests)
+{
+	int fd, i;
+
+	begin();
+	fd = client();
+	for (i = 0; i < 4; i++) {
+		talk_say(fd, "GET /soon HTTP/1.1\r\nHost: a\r\n\r\n");
+		UNTIL(world.waiting != NULL);
+		CHECK(world.waiting->is_lingering);
+		CHECK(!world.waiting->is_suspended);
+		if (i % 2)
+			UNTIL(world.waiting->is_suspended);
+		http_reply(world.waiting, 200, "text/plain", STR("late"));
+		CHECK(hear(fd, "\r\n\r\nlate"));
+		world.waiting = NULL;
+	}
+	talk_say(fd, "GET /soon HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
 	close(fd);
 	finish();
 }
