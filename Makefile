@@ -97,7 +97,7 @@ $(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
 HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))
 $(B)/upstream: $(call obj,$(wildcard integration-tests/upstream/*.c) $(LIB))
 	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
-$(B)/integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
+$(B)/run-integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
 
 # The bench's own programs.
@@ -136,8 +136,8 @@ unit: $(B)/unit-tests
 
 #: make integration  the real programs against a scripted upstream; T=name, KILLS=n
 .PHONY: integration
-integration: all $(B)/upstream $(B)/integration-tests
-	$(B)/integration-tests -j 2 $(T)
+integration: all $(B)/upstream $(B)/run-integration-tests
+	$(B)/run-integration-tests -j 2 $(T)
 
 #: make bench        Chatello beside nginx; BENCH_OLD=1 also the old stack
 .PHONY: bench
