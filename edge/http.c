@@ -7,17 +7,12 @@
  * Always holds: a suspended connection is resumed exactly once; a request goes
  * back to the free list only when libmicrohttpd says that it is over.
  */
-#include "edge/http.h"
-
-#include "edge/deadlines.h"
-#include "edge/requests.h"
-#include "lib/clock.h"
+#include "edge/http_internal.h"
 
 #include <assert.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #if MHD_VERSION < 0x00097500
@@ -28,43 +23,15 @@
 #define CONNECTION_BYTES 8192u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
-#define NS_PER_MS INT64_C(1000000)
-#define LINGER_MS 2 /* see linger() */
+#define LINGER_MS 2		       /* see linger() */
 #define LINGERING_MAX 512u
-#define BODY_KEPT_BYTES (64u << 10)
 #define DRAIN_IDLE_MS 1000
 #define CLOSE_RUNS_MAX 64
 
-struct http_connection {
-	struct deadline deadline;
-	struct http *http;
-	struct MHD_Connection *mhd;
-	const char *target_fault;
-	struct http_request *request; /* NULL between requests */
-	struct loop_fd *hangup;
-};
-
-struct http {
-	struct http_options options;
-	struct MHD_Daemon *daemon;
-	struct loop_fd *watch;
-	struct loop_timer again; /* work is left that no descriptor tells of */
-	struct deadlines deadlines;
-	struct requests requests;
-	unsigned connection_count;
-	time_t date_s; /* that date says */
-	char date[sizeof("Sun, 06 Nov 1994 08:49:37 GMT")];
-	unsigned lingering;
-	bool has_moved; /* a callback of this run did something */
-	bool is_dirty;	/* MHD_run has something to do */
-	bool is_draining;
-	bool has_hook;
-};
-
 /* --- waking and resting -------------------------------------------------- */
 
-static void
-mark_dirty(struct http *http)
+void
+http_mark_dirty(struct http *http)
 {
 	http->is_dirty = true;
 	loop_wake(http->options.loop);
@@ -78,16 +45,16 @@ linger_end(struct http_request *r)
 	r->is_lingering = false;
 }
 
-static void
-wake(struct http_request *r)
+void
+http_wake(struct http_request *r)
 {
 	if (r->is_lingering)
-		mark_dirty(r->connection->http);
+		http_mark_dirty(r->connection->http);
 	if (!r->is_suspended)
 		return;
 	r->is_suspended = false;
 	MHD_resume_connection(r->connection->mhd);
-	mark_dirty(r->connection->http);
+	http_mark_dirty(r->connection->http);
 }
 
 /* The other side closed, or half-closed, which counts as gone: nobody who still
@@ -103,7 +70,7 @@ on_hangup(void *ctx, int fd, uint32_t events)
 	connection->hangup = NULL;
 	r->is_gone = true;
 	shutdown(fd, SHUT_RDWR); /* also when its answer is being written */
-	wake(r);
+	http_wake(r);
 }
 
 /* Only from a callback of libmicrohttpd. */
@@ -149,76 +116,6 @@ linger(struct http_request *r)
 }
 
 /* --- answers ------------------------------------------------------------- */
-
-void
-http_header(struct http_request *r, const char *name, const char *value)
-{
-	assert(r->header_count < HTTP_REPLY_HEADERS_MAX);
-	r->headers[r->header_count++] = (struct http_reply_header){name, value};
-}
-
-static void
-reply_begin(struct http_request *r, int status, const char *content_type)
-{
-	assert(!r->is_replied);
-	r->is_replied = true;
-	r->status = status;
-	if (content_type)
-		http_header(r, "Content-Type", content_type);
-	wake(r);
-}
-
-void
-http_reply(struct http_request *r, int status, const char *content_type,
-	   struct str body)
-{
-	r->reply = body;
-	reply_begin(r, status, content_type);
-}
-
-void
-http_stream(struct http_request *r, int status, const char *content_type)
-{
-	r->is_stream = true;
-	buf_reset(&r->out);
-	reply_begin(r, status, content_type);
-}
-
-bool
-http_stream_write(struct http_request *r, struct str part)
-{
-	assert(r->is_stream && !r->is_stream_over);
-	if (r->is_gone)
-		return true;
-	if (r->out.n - r->stream_at + part.n > HTTP_STREAM_BYTES_MAX)
-		return false;
-	if (r->stream_at > 0) {
-		buf_drop(&r->out, r->stream_at);
-		r->stream_at = 0;
-	}
-	buf_add_str(&r->out, part);
-	wake(r);
-	return !r->out.is_failed;
-}
-
-void
-http_stream_end(struct http_request *r, bool is_whole)
-{
-	assert(r->is_stream && !r->is_stream_over);
-	r->is_stream_over = true;
-	r->is_stream_whole = is_whole;
-	wake(r);
-}
-
-void
-http_body_done(struct http_request *r)
-{
-	if (r->body.room <= BODY_KEPT_BYTES)
-		return;
-	buf_fini(&r->body);
-	*r->connection->http->options.bodies_held -= r->held_bytes;
-	r->held_bytes = 0;
-}
 
 /* MHD_CONTENT_READER_END_WITH_ERROR would leave a connection that has rested
  * closed inside, and open outside, for ever. So its next write fails instead:
@@ -281,21 +178,6 @@ response_make(struct http_request *r)
 					       MHD_RESPMEM_PERSISTENT);
 }
 
-/* RFC 9110, section 6.6.1. libmicrohttpd would print it for each answer. */
-static const char *
-date_now(struct http *http)
-{
-	time_t now_s = (time_t)(clock_wall_ms() / 1000);
-	struct tm tm;
-
-	if (now_s != http->date_s && gmtime_r(&now_s, &tm) != NULL) {
-		strftime(http->date, sizeof(http->date),
-			 "%a, %d %b %Y %H:%M:%S GMT", &tm);
-		http->date_s = now_s;
-	}
-	return http->date;
-}
-
 static enum MHD_Result
 reply_queue(struct http_request *r)
 {
@@ -309,7 +191,7 @@ reply_queue(struct http_request *r)
 	http->has_moved = true;
 	if (response == NULL)
 		return MHD_NO;
-	ok = MHD_add_response_header(response, "Date", date_now(http));
+	ok = MHD_add_response_header(response, "Date", http_date(http));
 	for (i = 0; i < r->header_count && ok == MHD_YES; i++)
 		ok = MHD_add_response_header(response, r->headers[i].name,
 					     r->headers[i].value);
@@ -634,7 +516,7 @@ http_open(struct http **out, const struct http_options *options,
 		http_close(http);
 		return why_set(why, e, "the HTTP library did not start");
 	}
-	mark_dirty(http); /* the first run arms the listening socket */
+	http_mark_dirty(http); /* the first run arms the listening socket */
 	*out = http;
 	return ERR_OK;
 }
@@ -648,7 +530,7 @@ http_drain(struct http *http)
 	MHD_quiesce_daemon(http->daemon);
 	if (http->deadlines.limit_ms[DEADLINE_IDLE] > DRAIN_IDLE_MS)
 		http->deadlines.limit_ms[DEADLINE_IDLE] = DRAIN_IDLE_MS;
-	mark_dirty(http);
+	http_mark_dirty(http);
 }
 
 int
@@ -682,7 +564,7 @@ cut_all(struct http *http)
 			if (connection->request == NULL)
 				continue;
 			connection->request->is_gone = true;
-			wake(connection->request);
+			http_wake(connection->request);
 		}
 	}
 	while (http->connection_count > 0 && runs++ < CLOSE_RUNS_MAX)

@@ -1,0 +1,167 @@
+/*
+ * ai_test: AI requests through a whole edge: in one piece, streamed, refused,
+ * broken, left.
+ */
+#include "edge/world_test.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TEST(edge_answers_ai_in_one_piece)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+
+	world_begin();
+	world_post("/v1/chat/completions", KEY, "{}");
+	CHECK_STATUS("200");
+	CHECK_HAS("Content-Length: 10\r\n");
+	CHECK_HAS("\r\n\r\n{\"id\":\"x\"}");
+	CHECK_HAS("RateLimit-Limit: 100\r\n");
+	CHECK_HAS("RateLimit-Remaining: 99\r\n");
+	CHECK_HAS("RateLimit-Reset: 36\r\n");
+	CHECK(strcmp(proxy->shape, "openai") == 0);
+	CHECK_INT(strlen(proxy->request_id), 26);
+	CHECK_HAS(proxy->request_id);
+	world_post("/api/chat", KEY "Idempotency-Key: mine-1\r\n",
+		   "{\"domain\":\"shop.example\"}");
+	CHECK_STATUS("200");
+	CHECK_HAS("x-request-id: mine-1\r\n");
+	CHECK(strcmp(proxy->request_id, "mine-1") == 0);
+	CHECK(strcmp(proxy->shape, "chat") == 0);
+	CHECK(strcmp(proxy->domain, "shop.example") == 0);
+	world_end();
+}
+
+TEST(edge_refuses_ai)
+{
+	world_begin();
+	world_post("/v1/chat/completions", KEY, "{\"rate\":1}");
+	CHECK_STATUS("429");
+	CHECK_HAS("Retry-After: 3\r\n");
+	CHECK_HAS("RateLimit-Remaining: 0\r\n");
+	CHECK_HAS("{\"error\":{\"message\":\"because\",\"type\":\"requests\","
+		  "\"param\":null,\"code\":\"RATE_LIMITED\"}}");
+	world_post("/api/chat", KEY, "{\"rate\":1}");
+	CHECK_STATUS("429");
+	CHECK_HAS("{\"error\":{\"code\":\"RATE_LIMITED\"");
+	CHECK_INT(workers[POOL_PROXY].asked, 2);
+	world_post("/v1/chat/completions", KEY "Idempotency-Key: a b\r\n",
+		   "{}");
+	CHECK_STATUS("400");
+	CHECK_HAS("Idempotency-Key");
+	world_post("/v1/chat/completions", "", "{}");
+	CHECK_STATUS("401");
+	CHECK_HAS("\"code\":\"KEY_MISSING\"");
+	world_post("/api/chat", KEY, "");
+	CHECK_STATUS("400");
+	CHECK_INT(workers[POOL_PROXY].asked, 2);
+	world_end();
+}
+
+TEST(edge_streams)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+	int fd;
+
+	world_begin();
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, CHAT "Content-Length: 12\r\n\r\n{\"stream\":1}");
+	CHECK(talk_hear(edge.loop, fd, "{\"id\":\"x\"}"));
+	CHECK_HAS("Content-Type: text/event-stream\r\n");
+	CHECK_HAS("Cache-Control: no-cache\r\n");
+	CHECK_HAS("X-Accel-Buffering: no\r\n");
+	CHECK_HAS("RateLimit-Remaining: 99\r\n");
+	bus_answer_part(proxy->bus, proxy->held, STR("data: 1\n\n"));
+	CHECK(talk_hear(edge.loop, fd, "data: 1\n\n"));
+	bus_answer(proxy->bus, proxy->held, ERR_OK, STR("data: [DONE]\n\n"));
+	CHECK(talk_hear(edge.loop, fd, "0\r\n\r\n"));
+	CHECK_HAS("data: [DONE]\n\n");
+	talk_say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(talk_hear(edge.loop, fd, "Chatello"));
+	close(fd);
+	world_end();
+}
+
+TEST(edge_says_that_a_stream_broke)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+	int fd;
+
+	world_begin();
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, CHAT "Content-Length: 12\r\n\r\n{\"stream\":1}");
+	CHECK(talk_hear(edge.loop, fd, "{\"id\":\"x\"}"));
+	bus_answer_part(proxy->bus, proxy->held, STR("data: ha"));
+	world_answer_failure(proxy, proxy->held, ERR_UPSTREAM_FAILED);
+	CHECK(talk_hear(edge.loop, fd, NULL));
+	CHECK_HAS("data: ha");
+	CHECK_HAS("\n\ndata: {\"error\":{\"message\":\"because\",\"type\":"
+		  "\"server_error\",\"param\":null,\"code\":"
+		  "\"UPSTREAM_FAILED\"}}\n\n");
+	CHECK(!world_has("\r\n0\r\n\r\n"));
+	close(fd);
+	world_end();
+}
+
+TEST(edge_cancels_for_who_left)
+{
+	static const char *const bodies[] = {"{\"hold\":1", "{\"stream\":1"};
+	struct worker *proxy = &workers[POOL_PROXY];
+	char request[512];
+	unsigned i;
+
+	world_begin();
+	for (i = 0; i < 2; i++) {
+		int fd = world_client(LISTENER_PUBLIC);
+
+		snprintf(request, sizeof(request),
+			 CHAT "Content-Length: %zu\r\n\r\n%s",
+			 strlen(bodies[i]), bodies[i]);
+		talk_say(fd, request);
+		UNTIL(proxy->held != NULL);
+		close(fd);
+		UNTIL(proxy->cancelled == i + 1);
+	}
+	world_end();
+}
+
+/* More than the credit flows while the client reads; it stops when it does
+ * not. */
+TEST(edge_gives_credit)
+{
+	static char part[8192];
+	struct worker *proxy = &workers[POOL_PROXY];
+	size_t sent = 0, total = 0;
+	int fd;
+
+	world_begin();
+	memset(part, 'x', sizeof(part));
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, CHAT "Content-Length: 12\r\n\r\n{\"stream\":1}");
+	CHECK(talk_hear(edge.loop, fd, "{\"id\":\"x\"}"));
+	while (total < 4u << 20) {
+		ssize_t n;
+
+		if (bus_from_credit(proxy->held) > 0) {
+			bus_answer_part(proxy->bus, proxy->held,
+					str_bytes(part, sizeof(part)));
+			sent += sizeof(part);
+		}
+		CHECK_OK(loop_turn(edge.loop, 1));
+		n = recv(fd, talk_got, sizeof(talk_got), MSG_DONTWAIT);
+		total += n > 0 ? (size_t)n : 0;
+	}
+	CHECK(sent >= 3u << 20);
+	sent = 0;
+	while (bus_from_credit(proxy->held) > 0) {
+		bus_answer_part(proxy->bus, proxy->held,
+				str_bytes(part, sizeof(part)));
+		sent += sizeof(part);
+		CHECK(sent < 32u << 20);
+		CHECK_OK(loop_turn(edge.loop, 1));
+	}
+	close(fd);
+	UNTIL(proxy->cancelled == 1);
+	world_end();
+}
