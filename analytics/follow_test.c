@@ -87,6 +87,9 @@ say(struct house *h, const char *type, int64_t ms, const struct schema *schema,
 	event.event_date = event.recorded_at = ms;
 	event.workspace = STR("default");
 	event.auto_generated = true;
+	if (schema == &subscription_schema &&
+	    str_eq(str_of(type), STR("plan_upgrade")))
+		event.metadata = STR("{\"plan_name\":\"Pro \\u2013 plus\"}");
 	if (customer_id)
 		event.customer_id = str_of(customer_id);
 	if (schema) {
@@ -266,6 +269,7 @@ ON_ENGINES(follow_tells_movements_apart)
 	CHECK_INT(rows[4].reactivation_mrr, 25 * EUR);
 	CHECK_INT(rows[4].new_mrr, 0);
 	CHECK_INT(rows[4].paying_customers, 1);
+	CHECK_STR(rows[1].notes, STR("📈 Upgrade to Pro – plus: A"));
 	CHECK_STR(rows[3].notes, STR("⛔ Pro licence suspended: A"));
 }
 

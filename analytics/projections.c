@@ -7,6 +7,7 @@
 #include "analytics/days.h"
 #include "analytics/movements.h"
 #include "analytics/notes.h"
+#include "lib/json.h"
 
 static enum err
 state_of(const struct fold *fold, const struct event *event,
@@ -39,21 +40,6 @@ fold_workspace(struct fold *fold, const struct event *event)
 	fold->is_tally_dirty = true;
 	/* Let go of it, so that the zone is looked at anew. */
 	return fold_flush(fold);
-}
-
-static enum err
-fold_plan(struct fold *fold, const struct event *event)
-{
-	struct plan_label label;
-	struct plan plan;
-	struct key key;
-	enum err e = state_of(fold, event, &plan_schema, &plan);
-
-	if (e != ERR_OK)
-		return e;
-	row_key_plan(&key, fold->generation, plan.workspace, plan.code);
-	label.name = plan.name.n ? plan.name : plan.code;
-	return group_put(fold->group, &key, &plan_label_schema, &label);
 }
 
 /* --- customers ------------------------------------------------------------ */
@@ -272,25 +258,23 @@ fold_usage(struct fold *fold, const struct event *event)
 
 /* --- notes -------------------------------------------------------------- */
 
-/* The plan's name as the log told it, else its code with a capital. */
+/* The plan's name as the event tells it, else its code with a capital. */
 static enum err
 plan_name(struct fold *fold, const struct event *event, struct str *name)
 {
-	struct plan_label label;
-	struct key key;
+	struct json_value metadata, value;
 	char *text;
-	enum err e;
 
 	*name = event->plan;
+	if (json_check(event->metadata, &metadata) &&
+	    metadata.type == JSON_OBJECT &&
+	    json_get(metadata, STR("plan_name"), &value) &&
+	    value.type == JSON_STRING) {
+		*name = json_string(value, fold->arena);
+		return name->p ? ERR_OK : ERR_NO_MEMORY;
+	}
 	if (event->plan.n == 0)
 		return ERR_OK;
-	row_key_plan(&key, fold->generation, event->workspace, event->plan);
-	e = group_load(fold->group, &key, &plan_label_schema, &label,
-		       fold->arena);
-	if (e == ERR_OK)
-		*name = label.name;
-	if (e != ERR_NO_SUCH)
-		return e;
 	text = arena_alloc(fold->arena, event->plan.n);
 	if (text == NULL)
 		return ERR_NO_MEMORY;
@@ -350,7 +334,6 @@ static const struct projection {
     {"customer_deleted", NULL, fold_customer_deleted},
     {NULL, &subscription_schema, fold_subscription},
     {NULL, &workspace_schema, fold_workspace},
-    {NULL, &plan_schema, fold_plan},
     {NULL, NULL, fold_note},
 };
 

@@ -103,15 +103,6 @@ row_key_stake(struct key *key, int64_t generation, struct str subscription_id)
 }
 
 void
-row_key_plan(struct key *key, int64_t generation, struct str workspace,
-	     struct str code)
-{
-	begin(key, generation, 'p');
-	add_text(key, workspace);
-	add_text(key, code);
-}
-
-void
 row_key_provisional(struct key *key, int64_t generation, struct str license_id,
 		    struct str request_id)
 {

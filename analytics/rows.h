@@ -32,8 +32,6 @@ void row_key_tally(struct key *key, int64_t generation, struct str workspace);
 void row_key_payer(struct key *key, int64_t generation, struct str customer_id);
 void row_key_stake(struct key *key, int64_t generation,
 		   struct str subscription_id);
-void row_key_plan(struct key *key, int64_t generation, struct str workspace,
-		  struct str code);
 void row_key_provisional(struct key *key, int64_t generation,
 			 struct str license_id, struct str request_id);
 /* date STR_NONE: the prefix of all days of the workspace, in order. */
