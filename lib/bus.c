@@ -138,6 +138,18 @@ bus_open(struct bus **out, struct loop *loop, const char *run_dir,
 	return ERR_OK;
 }
 
+static void
+close_sockets(void *ctx)
+{
+	struct bus *bus = ctx;
+
+	tools_close(bus);
+	bell_close(bus);
+	for (unsigned i = 0; i < bus->peer_count; i++)
+		link_outbox_close(bus->peers[i]->outbox);
+	link_close(bus->link);
+}
+
 void
 bus_close(struct bus *bus)
 {
@@ -145,13 +157,16 @@ bus_close(struct bus *bus)
 		return;
 	loop_turn_remove(bus->loop, peers_flush, bus);
 	loop_fd_remove(bus->loop, bus->link_watch);
-	tools_close(bus);
-	bell_close(bus);
+	bell_stop(bus);
 	for (unsigned i = 0; i < bus->peer_count; i++)
-		peer_close(bus->peers[i]);
+		peer_stop(bus->peers[i]);
+	questions_stop(bus);
+	if (!link_finish(close_sockets, bus))
+		return; /* the process ends now; its sockets with it */
+	for (unsigned i = 0; i < bus->peer_count; i++)
+		peer_free(bus->peers[i]);
 	questions_close(bus);
 	froms_close(bus);
-	link_close(bus->link);
 	if (bus->lock_fd >= 0)
 		close(bus->lock_fd); /* last: the name is free now */
 	free(bus);

@@ -50,12 +50,17 @@ questions_open(struct bus *bus)
 }
 
 void
+questions_stop(struct bus *bus)
+{
+	for (uint32_t i = 0; i < bus->questions_used; i++)
+		loop_timer_clear(bus->loop, &bus->questions[i].deadline);
+}
+
+void
 questions_close(struct bus *bus)
 {
-	for (uint32_t i = 0; bus->questions && i < bus->questions_used; i++) {
-		loop_timer_clear(bus->loop, &bus->questions[i].deadline);
+	for (uint32_t i = 0; i < bus->questions_used; i++)
 		buf_fini(&bus->questions[i].body);
-	}
 	for (unsigned i = 0; i < bus->pool_count; i++)
 		free(bus->pools[i]);
 	free(bus->questions);

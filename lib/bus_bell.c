@@ -152,16 +152,23 @@ bus_doorbell_listen(struct bus *bus, const char *name, bus_doorbell_fn *fn,
 }
 
 void
+bell_stop(struct bus *bus)
+{
+	struct bus_bell *bell = bus->bell;
+
+	for (unsigned i = 0; bell && i < bell->listen_count; i++)
+		loop_fd_remove(bus->loop, bell->listens[i].watch);
+}
+
+void
 bell_close(struct bus *bus)
 {
 	struct bus_bell *bell = bus->bell;
 
 	if (bell == NULL)
 		return;
-	for (unsigned i = 0; i < bell->listen_count; i++) {
-		loop_fd_remove(bus->loop, bell->listens[i].watch);
+	for (unsigned i = 0; i < bell->listen_count; i++)
 		nng_close(bell->listens[i].socket);
-	}
 	if (bell->is_open)
 		nng_close(bell->pub);
 	free(bell);

@@ -106,6 +106,10 @@ enum err link_path(char out[BUS_PATH_BYTES], const char *run_dir,
 enum err link_listen(uint32_t socket_id, const char *path, struct why *why);
 enum err link_open(struct bus_link **out, const char *path, struct why *why);
 void link_close(struct bus_link *link);
+/* Runs fn, which closes sockets, and waits for it one second at most: nng 1.5.2
+ * can wait for ever when a connection closes in the middle of a message that
+ * takes several writes. False: it still runs; what it uses must stay. */
+bool link_finish(void (*fn)(void *ctx), void *ctx);
 int link_fd(const struct bus_link *link);
 /* Any thread: the loop will look. */
 void link_signal(struct bus_link *link);
@@ -206,7 +210,9 @@ struct bus {
 /* The peer of that name, made and dialled if it is new. */
 enum err peer_open(struct bus *bus, const char *kind, unsigned index,
 		   struct peer **out);
-void peer_close(struct peer *peer);
+/* Its timers; its sockets are closed between the two. */
+void peer_stop(struct peer *peer);
+void peer_free(struct peer *peer);
 struct peer *peer_find(const struct bus *bus, const char *name);
 bool peer_is_alive(const struct peer *peer);
 void peer_state(const struct peer *peer, struct bus_peer_state *out);
@@ -228,6 +234,7 @@ void peers_flush(void *bus);
  */
 
 enum err questions_open(struct bus *bus);
+void questions_stop(struct bus *bus);
 void questions_close(struct bus *bus);
 /* An ANSWER or PART. */
 void question_answer(struct peer *peer, const struct wire_frame *frame);
@@ -269,6 +276,8 @@ void tools_close(struct bus *bus);
 void tools_look(struct bus *bus);
 void tool_answer(struct bus *bus, struct bus_from *from, enum err err,
 		 struct str body);
+/* The loop's side first, then what link_finish may run. */
+void bell_stop(struct bus *bus);
 void bell_close(struct bus *bus);
 void bell_flush(struct bus *bus);
 

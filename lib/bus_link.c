@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #if NNG_MAJOR_VERSION != 1
 #error "lib/bus is written for nng 1"
 #endif
 
+#define CLOSE_S_MAX 1
 #define RECONNECT_MIN_MS 10
 #define RECONNECT_MAX_MS 100 /* a restarted peer is found so soon */
 
@@ -325,6 +327,44 @@ link_close(struct bus_link *link)
 		close(link->event_fd);
 	pthread_mutex_destroy(&link->lock);
 	free(link);
+}
+
+struct finish {
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
+static void *
+finish_run(void *ctx)
+{
+	const struct finish *finish = ctx;
+
+	finish->fn(finish->ctx);
+	free(ctx);
+	return NULL;
+}
+
+bool
+link_finish(void (*fn)(void *ctx), void *ctx)
+{
+	struct finish *finish = malloc(sizeof(*finish));
+	struct timespec until;
+	pthread_t thread;
+
+	if (finish)
+		*finish = (struct finish){fn, ctx};
+	if (finish == NULL ||
+	    pthread_create(&thread, NULL, finish_run, finish) != 0) {
+		free(finish);
+		fn(ctx);
+		return true;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += CLOSE_S_MAX;
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+		return true;
+	pthread_detach(thread);
+	return false;
 }
 
 int

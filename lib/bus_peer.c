@@ -122,14 +122,18 @@ peer_open(struct bus *bus, const char *kind, unsigned index, struct peer **out)
 }
 
 void
-peer_close(struct peer *peer)
+peer_stop(struct peer *peer)
 {
 	struct loop *loop = peer->bus->loop;
 
 	loop_timer_clear(loop, &peer->beat);
 	loop_timer_clear(loop, &peer->silence);
 	loop_timer_clear(loop, &peer->grace);
-	link_outbox_close(peer->outbox);
+}
+
+void
+peer_free(struct peer *peer)
+{
 	buf_fini(&peer->requests);
 	buf_fini(&peer->others);
 	free(peer->from_by_slot);

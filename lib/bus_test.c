@@ -932,6 +932,58 @@ TEST(bus_listeners_outlive_clients_that_connect_and_close)
 	end_child(pid);
 }
 
+/* A process that starts a worker again and again and kills it in mid-work. */
+static pid_t
+fork_killer(const char *name, unsigned kills)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid > 0)
+		return pid;
+	srandom(5);
+	for (unsigned i = 0; i < kills; i++) {
+		pid_t worker = fork_worker(name);
+
+		usleep(20000 + (useconds_t)random() % 40000);
+		end_child(worker);
+	}
+	CHECK_INT(mkdir("killed", 0750), 0);
+	fork_worker(name);
+	pause();
+	_exit(0);
+}
+
+TEST(bus_survives_workers_killed_while_large_bodies_come)
+{
+	enum { KILLS = 30 };
+	pid_t pid = fork_killer("work-0", KILLS);
+	struct answers answers = {0};
+	struct asker asker;
+	char *big = calloc(1, 1 << 20);
+	struct bus_ask one = question(ECHO, str_bytes(big, 1 << 20), &answers);
+	unsigned asked = 0;
+
+	make_loop();
+	asker_open(&asker, 1, 1);
+	while (access("killed", F_OK) != 0) {
+		uint64_t id;
+
+		while (in_flight(&asker, 0) < 4 &&
+		       bus_ask(asker.pool, &one, &id) == ERR_OK)
+			asked++;
+		CHECK_OK(loop_turn(loop, 50));
+	}
+	UNTIL(is_alive(&asker, 0));
+	UNTIL(in_flight(&asker, 0) == 0);
+	CHECK_INT(answers.lasts, asked);
+	CHECK_INT(answers.errs[ERR_OK] + answers.errs[ERR_WORKER_LOST], asked);
+	bus_close(asker.bus);
+	loop_close(loop);
+	kill(pid, SIGKILL);
+	free(big);
+}
+
 /* --- doorbell and tools ----------------------------------------------------
  */
 
