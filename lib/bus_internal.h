@@ -17,6 +17,8 @@
 
 #include "lib/bus.h"
 
+#include <pthread.h>
+
 #define BUS_PEERS_MAX 256u
 #define BUS_POOLS_MAX 16u
 #define BUS_FROM_MAX 65536u		      /* requests that wait for us */
@@ -106,6 +108,19 @@ enum err link_path(char out[BUS_PATH_BYTES], const char *run_dir,
 enum err link_listen(uint32_t socket_id, const char *path, struct why *why);
 enum err link_open(struct bus_link **out, const char *path, struct why *why);
 void link_close(struct bus_link *link);
+/* Something that another thread finishes, waited for on the monotonic clock. */
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool is_open;
+};
+
+void gate_init(struct gate *gate);
+void gate_fini(struct gate *gate);
+void gate_open(struct gate *gate);
+/* False: it is later than deadline_ns. Shuts it again for the next one. */
+bool gate_wait(struct gate *gate, int64_t deadline_ns);
+
 /* Runs fn, which closes sockets, and waits for it one second at most: nng 1.5.2
  * can wait for ever when a connection closes in the middle of a message that
  * takes several writes. False: it still runs; what it uses must stay. */

@@ -6,6 +6,8 @@
  */
 #include "lib/bus_internal.h"
 
+#include "lib/clock.h"
+
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
@@ -21,7 +23,8 @@
 #error "lib/bus is written for nng 1"
 #endif
 
-#define CLOSE_S_MAX 1
+#define NS_PER_S 1000000000
+#define CLOSE_NS_MAX NS_PER_S
 #define RECONNECT_MIN_MS 10
 #define RECONNECT_MAX_MS 100 /* a restarted peer is found so soon */
 
@@ -329,42 +332,92 @@ link_close(struct bus_link *link)
 	free(link);
 }
 
+/* --- closing ---------------------------------------------------------------
+ */
+
+void
+gate_init(struct gate *gate)
+{
+	pthread_condattr_t monotonic;
+
+	gate->is_open = false;
+	pthread_mutex_init(&gate->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&gate->cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void
+gate_fini(struct gate *gate)
+{
+	pthread_cond_destroy(&gate->cond);
+	pthread_mutex_destroy(&gate->lock);
+}
+
+void
+gate_open(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->is_open = true;
+	pthread_cond_signal(&gate->cond);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+bool
+gate_wait(struct gate *gate, int64_t deadline_ns)
+{
+	const struct timespec until = {deadline_ns / NS_PER_S,
+				       deadline_ns % NS_PER_S};
+	bool is_open;
+
+	pthread_mutex_lock(&gate->lock);
+	while (!gate->is_open &&
+	       pthread_cond_timedwait(&gate->cond, &gate->lock, &until) == 0)
+		;
+	is_open = gate->is_open;
+	gate->is_open = false;
+	pthread_mutex_unlock(&gate->lock);
+	return is_open;
+}
+
 struct finish {
 	void (*fn)(void *ctx);
 	void *ctx;
+	struct gate gate;
 };
 
 static void *
 finish_run(void *ctx)
 {
-	const struct finish *finish = ctx;
+	struct finish *finish = ctx;
 
 	finish->fn(finish->ctx);
-	free(ctx);
+	gate_open(&finish->gate);
 	return NULL;
 }
 
 bool
 link_finish(void (*fn)(void *ctx), void *ctx)
 {
-	struct finish *finish = malloc(sizeof(*finish));
-	struct timespec until;
+	struct finish *finish = calloc(1, sizeof(*finish));
 	pthread_t thread;
 
-	if (finish)
-		*finish = (struct finish){fn, ctx};
-	if (finish == NULL ||
-	    pthread_create(&thread, NULL, finish_run, finish) != 0) {
-		free(finish);
-		fn(ctx);
-		return true;
+	if (finish == NULL)
+		return false;
+	finish->fn = fn;
+	finish->ctx = ctx;
+	gate_init(&finish->gate);
+	if (pthread_create(&thread, NULL, finish_run, finish) != 0)
+		return false;
+	if (!gate_wait(&finish->gate, clock_mono_ns() + CLOSE_NS_MAX)) {
+		pthread_detach(thread);
+		return false;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += CLOSE_S_MAX;
-	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-		return true;
-	pthread_detach(thread);
-	return false;
+	pthread_join(thread, NULL);
+	gate_fini(&finish->gate);
+	free(finish);
+	return true;
 }
 
 int

@@ -18,12 +18,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TOOLS_AT_ONCE 8
 #define NS_PER_MS 1000000
-#define NS_PER_S 1000000000
 
 enum tool_step {
 	TOOL_RECEIVING,
@@ -271,70 +269,38 @@ tool_answer(struct bus *bus, struct bus_from *from, enum err err,
 struct call {
 	nng_socket socket;
 	nng_aio *aio;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool is_done;
+	struct gate gate;
 	int64_t deadline_ns;
 };
 
 static void
 on_call(void *ctx)
 {
-	struct call *call = ctx;
-
-	pthread_mutex_lock(&call->lock);
-	call->is_done = true;
-	pthread_cond_signal(&call->cond);
-	pthread_mutex_unlock(&call->lock);
-}
-
-static void
-call_init(struct call *call, int timeout_ms)
-{
-	pthread_condattr_t monotonic;
-
-	*call = (struct call){.deadline_ns = clock_mono_ns() +
-					     (int64_t)timeout_ms * NS_PER_MS};
-	pthread_mutex_init(&call->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&call->cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
-static void
-call_fini(struct call *call)
-{
-	nng_close(call->socket);
-	if (call->aio) {
-		nng_aio_stop(call->aio);
-		nng_aio_free(call->aio);
-	}
-	pthread_cond_destroy(&call->cond);
-	pthread_mutex_destroy(&call->lock);
+	gate_open(&((struct call *)ctx)->gate);
 }
 
 /* Waits for the operation that was just begun. */
 static enum err
 call_wait(struct call *call)
 {
-	const struct timespec until = {
-	    .tv_sec = call->deadline_ns / NS_PER_S,
-	    .tv_nsec = call->deadline_ns % NS_PER_S,
-	};
-	bool is_late;
+	bool is_done = gate_wait(&call->gate, call->deadline_ns);
 
-	pthread_mutex_lock(&call->lock);
-	while (!call->is_done &&
-	       pthread_cond_timedwait(&call->cond, &call->lock, &until) == 0)
-		;
-	is_late = !call->is_done;
-	call->is_done = false;
-	pthread_mutex_unlock(&call->lock);
-	if (is_late)
+	if (!is_done)
 		nng_aio_cancel(call->aio);
 	nng_aio_wait(call->aio);
-	return is_late ? ERR_DEADLINE : link_err(nng_aio_result(call->aio));
+	return is_done ? link_err(nng_aio_result(call->aio)) : ERR_DEADLINE;
+}
+
+static void
+call_close(void *ctx)
+{
+	struct call *call = ctx;
+
+	nng_close(call->socket);
+	if (call->aio) {
+		nng_aio_stop(call->aio);
+		nng_aio_free(call->aio);
+	}
 }
 
 /* Whether somebody listens at path: nng would go on dialling in silence. */
@@ -442,7 +408,7 @@ bus_tool_call(const char *run_dir, const char *name, uint16_t type,
 					    .body = body};
 	char path[BUS_PATH_BYTES];
 	nng_msg *msg = NULL;
-	struct call call;
+	struct call *call;
 	enum err e = link_path(path, run_dir, name, "tools", why);
 
 	if (e == ERR_OK && (timeout_ms <= 0 || body.n > WIRE_BODY_BYTES_MAX))
@@ -451,16 +417,23 @@ bus_tool_call(const char *run_dir, const char *name, uint16_t type,
 		e = probe(path, name, why);
 	if (e != ERR_OK)
 		return e;
-	call_init(&call, timeout_ms);
-	e = call_dial(&call, path);
+	call = calloc(1, sizeof(*call));
+	if (call == NULL)
+		return ERR_NO_MEMORY;
+	call->deadline_ns = clock_mono_ns() + (int64_t)timeout_ms * NS_PER_MS;
+	gate_init(&call->gate);
+	e = call_dial(call, path);
 	if (e == ERR_OK)
-		e = call_ask(&call, &question, &msg);
+		e = call_ask(call, &question, &msg);
 	if (msg) {
 		if (e == ERR_OK)
 			e = answer_read(msg, answer_err, answer);
 		nng_msg_free(msg);
 	}
-	call_fini(&call);
+	if (link_finish(call_close, call)) {
+		gate_fini(&call->gate);
+		free(call);
+	}
 	if (e == ERR_OK)
 		return e;
 	return why_set(why, e, "no answer from %s: %s", name, err_text(e));
