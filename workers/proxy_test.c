@@ -952,3 +952,91 @@ TEST(proxy_lists_models_of_providers_that_are_on)
 	CHECK_ERR(models.err, ERR_NOT_FOUND);
 	house_close(&house);
 }
+
+/* --- speed
+ * ---------------------------------------------------------------------------
+ */
+
+#define SPEED_OUTSTANDING 64u
+#define SPEED_REQUESTS 5000u
+
+struct speed {
+	struct house *house;
+	struct buf question;
+	unsigned asked, answered;
+};
+
+static void speed_ask(struct speed *speed);
+
+static void
+on_speed(void *ctx, const struct bus_answer *answer)
+{
+	struct speed *speed = ctx;
+
+	CHECK_OK(answer->err);
+	CHECK(answer->is_last);
+	speed->answered++;
+	if (speed->asked < SPEED_REQUESTS)
+		speed_ask(speed);
+}
+
+static void
+speed_ask(struct speed *speed)
+{
+	struct bus_ask ask = {.type = MSG_ai_request,
+			      .deadline_ms = 60000,
+			      .body = buf_str(&speed->question),
+			      .fn = on_speed,
+			      .ctx = speed};
+	uint64_t id;
+
+	speed->asked++;
+	CHECK_OK(bus_ask(speed->house->pool, &ask, &id));
+}
+
+/* User and system time of a process in microseconds. */
+static long long
+cpu_us(pid_t pid)
+{
+	long long user = 0, system = 0;
+	char path[64], line[1024];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	CHECK(file && fgets(line, sizeof(line), file));
+	fclose(file);
+	CHECK(sscanf(strrchr(line, ')') + 2,
+		     "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld",
+		     &user, &system) == 2);
+	return (user + system) * 1000000 / sysconf(_SC_CLK_TCK);
+}
+
+TEST(proxy_speed)
+{
+	struct house house;
+	struct speed speed = {.house = &house};
+	struct ai_request request;
+	long long before;
+
+	house_open(&house);
+	schema_clear(&ai_request_schema, &request);
+	request.request_id = STR("req-1");
+	request.key = STR(LICENSE_KEY);
+	request.shape = STR("openai");
+	request.body = OPENAI("gpt-json");
+	buf_init(&speed.question, 4096);
+	schema_encode(&ai_request_schema, &request, &speed.question);
+	before = cpu_us(house.proxy);
+	for (unsigned i = 0; i < SPEED_OUTSTANDING; i++)
+		speed_ask(&speed);
+	while (speed.answered < SPEED_REQUESTS) {
+		arena_reset(&house.arena);
+		CHECK_OK(loop_turn(house.loop, 1000));
+	}
+	fprintf(stderr, "proxy: %.1f us CPU a JSON request at %u outstanding\n",
+		(double)(cpu_us(house.proxy) - before) / SPEED_REQUESTS,
+		SPEED_OUTSTANDING);
+	buf_fini(&speed.question);
+	house_close(&house);
+}
