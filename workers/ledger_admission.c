@@ -15,6 +15,7 @@
 #include "lib/id.h"
 #include "lib/metrics.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #define HOUR_MS INT64_C(3600000)
@@ -350,6 +351,7 @@ reserve(struct context *context, const void *in, void *out)
 
 	if (e != ERR_OK)
 		return e;
+	assert(a.workspace && a.plan); /* load found them */
 	a.rate_limit =
 	    rules_limit(a.plan, "requests_hour", RULES_REQUESTS_HOUR_DEFAULT);
 	e = decide(&a, &is_repeat);

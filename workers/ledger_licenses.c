@@ -37,11 +37,13 @@ struct issue {
 static bool
 is_local_part(struct str s)
 {
+	static const char quoted_only[] = "\"(),:;<>[\\]@";
+
 	if (s.n == 0 || s.n > EMAIL_LOCAL_BYTES_MAX)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f ||
-		    memchr("\"(),:;<>[\\]", s.p[i], 11))
+		    strchr(quoted_only, s.p[i]))
 			return false;
 	return s.p[0] != '.' && s.p[s.n - 1] != '.';
 }

@@ -410,7 +410,8 @@ ledger_seed_plans(struct group *group, struct str workspace, int64_t now_ms)
 			struct limit *limit = &limits[plan.limits_count++];
 
 			value = memchr(word.p, '=', word.n);
-			limit->value = value ? atoll(value + 1) : NONE;
+			limit->value =
+			    value ? strtoll(value + 1, NULL, 10) : NONE;
 			limit->name = str_bytes(
 			    word.p, value ? (size_t)(value - word.p) : word.n);
 		}

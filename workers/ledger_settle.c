@@ -174,8 +174,7 @@ ledger_rollups_move(struct ledger *ledger, struct arena *arena,
 	e = license_rollups_add(ledger, arena, line->license_id, &at, &delta);
 	if (e != ERR_OK)
 		return e;
-	if (before == NULL || is_status(before, "reserved") ||
-	    str_eq(before->model, line->model))
+	if (is_status(before, "reserved") || str_eq(before->model, line->model))
 		return model_rollups_add(ledger, arena, line, &at, &delta);
 	/* Another model answered than was counted. */
 	sums_add(&taken, before, -1);
