@@ -109,8 +109,10 @@ fold_customer_deleted(struct fold *fold, const struct event *event)
 	e = fold_day_open(fold, event->workspace, event->event_date, true);
 	if (e == ERR_OK)
 		e = payer_load(fold, event->customer_id, &key, &payer);
-	if (e != ERR_OK || payer.is_deleted)
+	if (e != ERR_OK)
 		return e;
+	if (payer.is_deleted)
+		return ERR_OK;
 	fold->day.customers--;
 	fold->day.churn_mrr += payer.mrr;
 	fold->day.paying_customers -= payer.subscriptions > 0;
