@@ -353,6 +353,7 @@ run(struct command *command, int argc, char **argv, struct why *why)
 		return ERR_OK;
 	}
 	e = conf_load(&command->conf, &argc, argv, why);
+	command->is_bad_usage = e != ERR_OK;
 	if (e != ERR_OK)
 		return e;
 	if (has_word(argv + 1, "--conf", "--conf")) {

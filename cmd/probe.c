@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,14 +91,10 @@ on_deadline(void *ctx)
 static void
 send_request(struct probe *probe)
 {
-	char text[256];
-	int n = snprintf(text, sizeof(text),
-			 "GET %s HTTP/1.1\r\nHost: localhost\r\n"
-			 "Connection: close\r\n\r\n",
-			 probe->path);
+	size_t n = strlen(probe->request);
 
 	probe->is_sent = true;
-	if (send(probe->fd, text, (size_t)n, MSG_NOSIGNAL) != n ||
+	if (send(probe->fd, probe->request, n, MSG_NOSIGNAL) != (ssize_t)n ||
 	    loop_fd_change(probe->loop, probe->watch, EPOLLIN) != ERR_OK)
 		report(probe);
 }
@@ -126,13 +121,13 @@ on_event(void *ctx, int fd, uint32_t events)
 
 void
 probe_start(struct probe *probe, struct loop *loop, const char *host_port,
-	    const char *path, int deadline_ms, probe_fn *fn, void *ctx)
+	    const char *request, int deadline_ms, probe_fn *fn, void *ctx)
 {
 	union address address;
 	bool is_known = read_address(host_port, &address);
 
 	*probe = (struct probe){
-	    .loop = loop, .fd = -1, .path = path, .fn = fn, .ctx = ctx};
+	    .loop = loop, .fd = -1, .request = request, .fn = fn, .ctx = ctx};
 	buf_init(&probe->in, PROBE_BYTES_MAX);
 	if (is_known)
 		probe->fd =

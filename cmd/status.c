@@ -84,7 +84,7 @@ ask_health(struct command *command, struct house_status *status)
 
 	if (e != ERR_OK)
 		return e;
-	probe_start(&probe, asking.loop, status->internal.p, "/api/health",
+	probe_start(&probe, asking.loop, status->internal.p, PROBE_HEALTH,
 		    HEALTH_MS, on_health, &asking);
 	e = loop_run(asking.loop);
 	probe_stop(&probe);

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,12 +35,6 @@
 #define TICK_LATE_MS 3000   /* the launcher itself had stood still */
 #define KILL_AFTER_MS 5000  /* beyond drain_ms */
 #define FAILED_STARTS_MAX 5 /* before it was ever ready: give up */
-#define PROBE_MS 1000
-#define PROBE_PAUSE_MS 20
-#define PROBES_MAX 500
-
-static const char *const listener_names[CHILD_LISTENERS] = {"public", "admin",
-							    "internal"};
 
 /* --- children ---------------------------------------------------------------
  */
@@ -110,13 +105,16 @@ child_of(struct up *up, pid_t pid)
 
 static void stop_on(struct up *up);
 
-static void
-give_up(struct up *up, const struct child *child)
+void
+up_fail(struct up *up, const char *format, ...)
 {
-	snprintf(up->failure, sizeof(up->failure),
-		 "%s-%u does not start: its lines above say why", child->kind,
-		 child->index);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(up->failure, sizeof(up->failure), format, args);
+	va_end(args);
 	up->is_stopping = true;
+	stop_on(up);
 }
 
 static void
@@ -133,7 +131,8 @@ child_exited(struct up *up, struct child *child, int status)
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	child->failed_starts = was_ready ? 0 : child->failed_starts + 1;
 	if (!up->is_announced && child->failed_starts >= FAILED_STARTS_MAX)
-		give_up(up, child);
+		up_fail(up, "%s-%u does not start: its lines above say why",
+			child->kind, child->index);
 	else
 		restart_later(child);
 }
@@ -154,70 +153,8 @@ reap(struct up *up)
 		stop_on(up);
 }
 
-/* --- readiness ---------------------------------------------------------------
+/* --- notices -----------------------------------------------------------------
  */
-
-static bool
-all_ready(const struct up *up)
-{
-	for (unsigned i = 0; i < up->child_count; i++)
-		if (!up->children[i].is_ready)
-			return false;
-	return true;
-}
-
-static void
-announce(struct up *up)
-{
-	struct buf *out = &up->command->out;
-	struct why why = {"", ""};
-
-	up->is_announced = true;
-	buf_add_z(out, "ready");
-	for (int i = 0; i < CHILD_LISTENERS; i++)
-		buf_printf(out, " %s=http://%s", listener_names[i],
-			   up->names[i]);
-	buf_add_char(out, '\n');
-	if (command_flush(up->command, &why) != ERR_OK)
-		log_warn("ready-line", "error=\"%s\"", why.text);
-	proc_notify("READY=1");
-}
-
-static void ask_health(void *ctx);
-
-static void
-on_health(void *ctx, int status, struct str body)
-{
-	struct up *up = ctx;
-
-	(void)body;
-	if (up->is_stopping || up->is_announced)
-		return;
-	if (status == 200 && all_ready(up)) {
-		announce(up);
-	} else if (++up->probe_count < PROBES_MAX) {
-		loop_timer_set(up->loop, &up->probe_pause, PROBE_PAUSE_MS,
-			       ask_health, up);
-	} else {
-		snprintf(up->failure, sizeof(up->failure),
-			 "everything runs, but /api/health says %d", status);
-		up->is_stopping = true;
-		stop_on(up);
-	}
-}
-
-/* Each has said READY=1; they may still be connecting to one another. */
-static void
-ask_health(void *ctx)
-{
-	struct up *up = ctx;
-
-	if (up->is_stopping)
-		return;
-	probe_stop(&up->probe);
-	probe_start(&up->probe, up->loop, up->names[CHILD_LISTENERS - 1],
-		    "/api/health", PROBE_MS, on_health, up);
-}
 
 static void
 take_notice(struct up *up, pid_t pid, char *text)
@@ -232,8 +169,7 @@ take_notice(struct up *up, pid_t pid, char *text)
 			continue;
 		child->is_ready = true;
 		child->beat_ns = loop_now_ns(up->loop);
-		if (!up->is_announced && all_ready(up))
-			ask_health(up);
+		up_ask(up);
 	}
 }
 

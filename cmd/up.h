@@ -55,7 +55,9 @@ struct up {
 	unsigned child_count;
 	struct probe probe;
 	struct loop_timer probe_pause;
-	unsigned probe_count;
+	unsigned asked; /* questions that were answered rightly */
+	unsigned wrong_answers;
+	char request[512]; /* the one that is asked */
 	bool is_announced; /* the line `ready` was printed */
 	struct loop_timer tick;
 	int64_t tick_ns;
@@ -64,5 +66,11 @@ struct up {
 	struct loop_timer kill_timer;
 	char failure[160]; /* why it stops by itself */
 };
+
+/* up.c: stops everything in order; the command fails with this line. */
+void up_fail(struct up *up, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* up_ready.c: a process has become ready; asks and announces when all are. */
+void up_ask(struct up *up);
 
 #endif

@@ -286,6 +286,7 @@ edge_main(int argc, char **argv)
 {
 	static struct edge edge;
 	struct why why = {"", ""};
+	bool is_configured;
 	enum err e;
 	int i;
 
@@ -305,11 +306,14 @@ edge_main(int argc, char **argv)
 		e = why_set(&why, ERR_CONFIG,
 			    "unknown argument %s: --help shows the options",
 			    argv[1]);
+	is_configured = e == ERR_OK;
 	if (e == ERR_OK)
 		e = run(&edge, &why);
 	if (e != ERR_OK)
 		fprintf(stderr, "chatello-edge: %s\n",
 			why.text[0] ? why.text : err_text(e));
 	edge_close(&edge);
-	return e == ERR_OK ? 0 : 1;
+	if (e == ERR_OK)
+		return 0;
+	return is_configured ? 1 : 2; /* bad usage */
 }

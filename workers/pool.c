@@ -514,7 +514,7 @@ pool_main(const struct worker *worker, int argc, char **argv)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 	struct why why = {"", ""};
-	bool is_done = false;
+	bool is_done = false, is_configured = false;
 	enum err e = ERR_NO_MEMORY;
 
 	proc_harden();
@@ -527,6 +527,7 @@ pool_main(const struct worker *worker, int argc, char **argv)
 		arena_init(&pool->arena, ARENA_BYTES_MAX);
 		buf_init(&pool->bodies, ANSWERS_BYTES_MAX);
 		e = configure(pool, argc, argv, &is_done, &why);
+		is_configured = e == ERR_OK;
 	}
 	if (e == ERR_OK && !is_done)
 		e = start(pool, &why);
@@ -541,7 +542,9 @@ pool_main(const struct worker *worker, int argc, char **argv)
 			why.text[0] ? why.text : err_text(e));
 	if (pool)
 		stop(pool);
-	return e == ERR_OK ? 0 : 1;
+	if (e == ERR_OK)
+		return 0;
+	return is_configured ? 1 : 2; /* bad usage */
 }
 
 enum err
