@@ -28,13 +28,14 @@
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 5000
-#define STEADY_MS 10000	    /* alive so long: the back-off begins anew */
-#define SILENT_MS 5000	    /* no WATCHDOG=1 since: it hangs */
-#define START_MS 60000	    /* the same before it was ready */
-#define TICK_MS 1000	    /* of the watchdog */
-#define TICK_LATE_MS 3000   /* the launcher itself had stood still */
-#define KILL_AFTER_MS 5000  /* beyond drain_ms */
-#define FAILED_STARTS_MAX 5 /* before it was ever ready: give up */
+#define BACKOFF_READY_MAX_MS 200 /* of one that had been ready */
+#define STEADY_MS 10000		 /* alive so long: the back-off begins anew */
+#define SILENT_MS 5000		 /* no WATCHDOG=1 since: it hangs */
+#define START_MS 60000		 /* the same before it was ready */
+#define TICK_MS 1000		 /* of the watchdog */
+#define TICK_LATE_MS 3000	 /* the launcher itself had stood still */
+#define KILL_AFTER_MS 5000	 /* beyond drain_ms */
+#define FAILED_STARTS_MAX 5	 /* before it was ever ready: give up */
 
 /* --- children ---------------------------------------------------------------
  */
@@ -76,10 +77,12 @@ on_restart(void *ctx)
 	start_child(ctx);
 }
 
-/* 0 first, then 50 ms doubling to 5 s. */
+/* 0 first, then 50 ms doubling: to 5 s while it never comes up, to less when it
+ * did, since then it will again, and people wait for it. */
 static void
-restart_later(struct child *child)
+restart_later(struct child *child, bool was_ready)
 {
+	int max_ms = was_ready ? BACKOFF_READY_MAX_MS : BACKOFF_MAX_MS;
 	struct up *up = child->up;
 	int64_t lived_ms =
 	    (loop_now_ns(up->loop) - child->started_ns) / 1000000;
@@ -89,8 +92,8 @@ restart_later(struct child *child)
 		child->backoff_ms = 0;
 	delay_ms = child->backoff_ms;
 	child->backoff_ms = delay_ms ? 2 * delay_ms : BACKOFF_FIRST_MS;
-	if (child->backoff_ms > BACKOFF_MAX_MS)
-		child->backoff_ms = BACKOFF_MAX_MS;
+	if (child->backoff_ms > max_ms)
+		child->backoff_ms = max_ms;
 	loop_timer_set(up->loop, &child->restart, delay_ms, on_restart, child);
 }
 
@@ -134,7 +137,7 @@ child_exited(struct up *up, struct child *child, int status)
 		up_fail(up, "%s-%u does not start: its lines above say why",
 			child->kind, child->index);
 	else
-		restart_later(child);
+		restart_later(child, was_ready);
 }
 
 static void
