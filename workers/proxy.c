@@ -291,6 +291,13 @@ on_credit(void *state, struct bus_from *from)
 		job_credit(bus_from_state(from));
 }
 
+static void
+on_peer(void *state, const struct bus_peer_state *peer)
+{
+	if (peer->is_alive && strcmp(peer->name, "usage-0") == 0)
+		jobs_ledger_is_back(state);
+}
+
 static bool
 is_drained(void *state)
 {
@@ -308,5 +315,6 @@ const struct worker proxy_worker = {
     .close = proxy_close,
     .cancelled = on_cancelled,
     .credit = on_credit,
+    .peer = on_peer,
     .is_drained = is_drained,
 };

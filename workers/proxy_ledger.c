@@ -20,16 +20,15 @@ ledger_is_away(enum err err)
 	       err == ERR_FENCED;
 }
 
-/* 50 ms, doubled with each question up to 2 s. */
+/* 50 ms, doubled with each question up to a limit. */
 static int64_t
-backoff_ms(unsigned asks)
+backoff_ms(unsigned asks, int64_t max_ms)
 {
-	int64_t ms = PROXY_SETTLE_BACKOFF_MS;
+	int64_t ms = PROXY_LEDGER_BACKOFF_MS;
 
-	for (unsigned i = 1; i < asks && ms < PROXY_SETTLE_BACKOFF_MS_MAX; i++)
+	for (unsigned i = 1; i < asks && ms < max_ms; i++)
 		ms *= 2;
-	return ms < PROXY_SETTLE_BACKOFF_MS_MAX ? ms
-						: PROXY_SETTLE_BACKOFF_MS_MAX;
+	return ms < max_ms ? ms : max_ms;
 }
 
 static enum err
@@ -63,7 +62,9 @@ ask(struct job *job, const struct schema *schema, const void *in,
 static void
 reserve_again(struct job *job)
 {
-	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
+	/* A client waits for this one. */
+	loop_timer_set(job->proxy->loop, &job->step,
+		       backoff_ms(job->asks, PROXY_RESERVE_BACKOFF_MS_MAX),
 		       reserve_ask, job);
 }
 
@@ -196,7 +197,8 @@ settle_again(struct job *job, enum err err)
 		settle_over(job);
 		return;
 	}
-	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
+	loop_timer_set(job->proxy->loop, &job->step,
+		       backoff_ms(job->asks, PROXY_SETTLE_BACKOFF_MS_MAX),
 		       settle_ask, job);
 }
 
@@ -267,4 +269,20 @@ job_settle(struct job *job)
 	job->stage = JOB_SETTLING;
 	job->asks = 0;
 	settle_ask(job);
+}
+
+void
+jobs_ledger_is_back(struct proxy *proxy)
+{
+	/* Timers only: asking now could free the job that is looked at. */
+	for (struct job *job = proxy->jobs; job; job = job->next) {
+		if (job->ask_id != 0)
+			continue;
+		if (job->stage == JOB_RESERVING)
+			loop_timer_set(proxy->loop, &job->step, 0, reserve_ask,
+				       job);
+		else if (job->stage == JOB_SETTLING)
+			loop_timer_set(proxy->loop, &job->step, 0, settle_ask,
+				       job);
+	}
 }
