@@ -138,8 +138,7 @@ usage_show_command(struct command *command, struct why *why)
 	return e;
 }
 
-/* --- export ----------------------------------------------------------------
- */
+/* --- export -------------------------------------------------------------- */
 
 struct export
 {

@@ -186,8 +186,7 @@ tool(const char *first, ...)
 	return value;
 }
 
-/* --- the upstream ----------------------------------------------------------
- */
+/* --- the upstream -------------------------------------------------------- */
 
 /* One line from a pipe, within READY_MS. */
 static void
@@ -272,8 +271,7 @@ upstream_reset(const struct house *house)
 	json_decref(upstream_ask(house, "POST", "/reset"));
 }
 
-/* --- the house -------------------------------------------------------------
- */
+/* --- the house ----------------------------------------------------------- */
 
 void
 house_set(const char *name, const char *value)
@@ -467,8 +465,7 @@ house_ledger(void)
 	return lines;
 }
 
-/* --- JSON ------------------------------------------------------------------
- */
+/* --- JSON ---------------------------------------------------------------- */
 
 json_t *
 json_at(const json_t *object, const char *path)

@@ -18,7 +18,8 @@
 #define KEPT_BYTES (8u << 20)
 #define ENTRIES_FIRST 1024u
 #define RECORD_BYTES_MAX                                                       \
-	(16u << 10) /* encoded, before the limit is checked                    \
+	(16u                                                                   \
+	 << 10) /* encoded, before the limit is checked                    \
 		     */
 
 struct chunk {

@@ -56,8 +56,7 @@ ask(struct job *job, const struct schema *schema, const void *in,
 	return err;
 }
 
-/* --- reserve ----------------------------------------------------------------
- */
+/* --- reserve ------------------------------------------------------------- */
 
 static void
 reserve_again(struct job *job)
@@ -176,8 +175,7 @@ job_reserve(struct job *job)
 	reserve_ask(job);
 }
 
-/* --- settle ------------------------------------------------------------------
- */
+/* --- settle -------------------------------------------------------------- */
 
 static void
 settle_over(struct job *job)
