@@ -152,7 +152,8 @@ event_list_command(struct command *command, struct why *why)
 	return listing_close(&listing, e, why);
 }
 
-/* --- tail ---------------------------------------------------------------- */
+/* --- tail ------------------------------------------------------------------
+ */
 
 /* Prints what comes until the process is ended; sleeps while nothing is
  * written to the store. */
@@ -207,7 +208,8 @@ event_tail_command(struct command *command, struct why *why)
 	return listing_close(&listing, e, why);
 }
 
-/* --- verify -------------------------------------------------------------- */
+/* --- verify ----------------------------------------------------------------
+ */
 
 static const struct column verify_columns[] = {
     {"records", "records", FORM_PLAIN}, {"events", "events", FORM_PLAIN},

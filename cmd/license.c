@@ -55,7 +55,8 @@ static const struct column verify_columns[] = {
     {NULL, NULL, FORM_PLAIN},
 };
 
-/* --- issue and insert ---------------------------------------------------- */
+/* --- issue and insert ------------------------------------------------------
+ */
 
 static enum err
 issue(struct command *command, struct str key, struct why *why)
@@ -103,7 +104,8 @@ license_insert_command(struct command *command, struct why *why)
 	return e == ERR_OK ? issue(command, key, why) : e;
 }
 
-/* --- suspend, resume, renew, cancel -------------------------------------- */
+/* --- suspend, resume, renew, cancel ----------------------------------------
+ */
 
 static enum err
 change(struct command *command, const char *action, struct why *why)
@@ -152,7 +154,8 @@ license_cancel_command(struct command *command, struct why *why)
 	return change(command, "cancel", why);
 }
 
-/* --- show and list ------------------------------------------------------- */
+/* --- show and list ---------------------------------------------------------
+ */
 
 enum err
 license_show_command(struct command *command, struct why *why)
@@ -239,7 +242,8 @@ license_list_command(struct command *command, struct why *why)
 	return e != ERR_OK ? e : close_err;
 }
 
-/* --- verify -------------------------------------------------------------- */
+/* --- verify ----------------------------------------------------------------
+ */
 
 /* The very handler that answers POST /api/validate. */
 static enum err

@@ -111,7 +111,8 @@ plan_list_command(struct command *command, struct why *why)
 	return e;
 }
 
-/* --- set ----------------------------------------------------------------- */
+/* --- set -------------------------------------------------------------------
+ */
 
 static enum err
 read_features(struct command *command, struct plan_set *in, struct why *why)

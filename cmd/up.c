@@ -37,7 +37,8 @@
 #define KILL_AFTER_MS 5000	 /* beyond drain_ms */
 #define FAILED_STARTS_MAX 5	 /* before it was ever ready: give up */
 
-/* --- children ------------------------------------------------------------ */
+/* --- children ---------------------------------------------------------------
+ */
 
 static void on_restart(void *ctx);
 
@@ -155,7 +156,8 @@ reap(struct up *up)
 		stop_on(up);
 }
 
-/* --- notices ------------------------------------------------------------- */
+/* --- notices -----------------------------------------------------------------
+ */
 
 static void
 take_notice(struct up *up, pid_t pid, char *text)
@@ -207,7 +209,8 @@ on_notice(void *ctx, int fd, uint32_t events)
 	}
 }
 
-/* --- the watchdog -------------------------------------------------------- */
+/* --- the watchdog ------------------------------------------------------------
+ */
 
 static void
 on_tick(void *ctx)
@@ -235,7 +238,8 @@ on_tick(void *ctx)
 	loop_timer_set(up->loop, &up->tick, TICK_MS, on_tick, up);
 }
 
-/* --- the end ------------------------------------------------------------- */
+/* --- the end
+ * ------------------------------------------------------------------ */
 
 static unsigned
 signal_stage(struct up *up, enum stage stage, int signal_number)
@@ -305,7 +309,8 @@ on_signal(void *ctx, int signal_number, int64_t pid)
 	stop_on(up);
 }
 
-/* --- the beginning ------------------------------------------------------- */
+/* --- the beginning
+ * ------------------------------------------------------------ */
 
 static void
 add_children(struct up *up, const char *kind, enum stage stage, int64_t count)

@@ -138,7 +138,8 @@ usage_show_command(struct command *command, struct why *why)
 	return e;
 }
 
-/* --- export -------------------------------------------------------------- */
+/* --- export ----------------------------------------------------------------
+ */
 
 struct export
 {

@@ -19,9 +19,8 @@
 #error "libmicrohttpd 0.9.75 or newer is needed"
 #endif
 
-/* It clears the pool for each request: no larger than heads need. A head of
- * 11 KB fits; cookies, which it copies, count twice. */
-#define CONNECTION_BYTES 12288u
+/* It clears the pool for each request: no larger than heads need. */
+#define CONNECTION_BYTES 8192u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
 #define LINGER_MS 2		       /* see linger() */

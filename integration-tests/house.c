@@ -186,7 +186,8 @@ tool(const char *first, ...)
 	return value;
 }
 
-/* --- the upstream -------------------------------------------------------- */
+/* --- the upstream ----------------------------------------------------------
+ */
 
 /* One line from a pipe, within READY_MS. */
 static void
@@ -271,7 +272,8 @@ upstream_reset(const struct house *house)
 	json_decref(upstream_ask(house, "POST", "/reset"));
 }
 
-/* --- the house ----------------------------------------------------------- */
+/* --- the house -------------------------------------------------------------
+ */
 
 void
 house_set(const char *name, const char *value)
@@ -465,7 +467,8 @@ house_ledger(void)
 	return lines;
 }
 
-/* --- JSON ---------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------
+ */
 
 json_t *
 json_at(const json_t *object, const char *path)

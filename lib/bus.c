@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- receiving ----------------------------------------------------------- */
+/* --- receiving -------------------------------------------------------------
+ */
 
 static void
 frame_handle(struct peer *peer, const struct wire_frame *frame)
@@ -81,7 +82,8 @@ on_news(void *ctx, int fd, uint32_t events)
 	}
 }
 
-/* --- opening ------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------
+ */
 
 static enum err
 listen_as(struct bus *bus, struct why *why)

@@ -48,7 +48,8 @@ from_give(struct bus *bus, struct bus_from *from)
 	bus->free_froms = from;
 }
 
-/* --- who may ask --------------------------------------------------------- */
+/* --- who may ask -----------------------------------------------------------
+ */
 
 enum err
 bus_serve_kind(struct bus *bus, const char *kind, unsigned count)
@@ -78,7 +79,8 @@ bus_serve(struct bus *bus, bus_request_fn *fn, bus_cancelled_fn *cancelled,
 	bus->serve_ctx = ctx;
 }
 
-/* --- lists --------------------------------------------------------------- */
+/* --- lists -----------------------------------------------------------------
+ */
 
 static struct bus_from **
 place_of(struct peer *peer, uint64_t id)
@@ -126,7 +128,8 @@ cancel(struct bus_from *from)
 		bus->cancelled_fn(bus->serve_ctx, from);
 }
 
-/* --- what comes in ------------------------------------------------------- */
+/* --- what comes in ---------------------------------------------------------
+ */
 
 void
 from_request(struct peer *peer, const struct wire_frame *frame)
@@ -200,7 +203,8 @@ froms_gone(struct peer *peer)
 		cancel(peer->froms);
 }
 
-/* --- what goes out ------------------------------------------------------- */
+/* --- what goes out ---------------------------------------------------------
+ */
 
 void
 bus_from_set(struct bus_from *from, void *state)

@@ -66,7 +66,8 @@ questions_close(struct bus *bus)
 	free(bus->questions);
 }
 
-/* --- pools --------------------------------------------------------------- */
+/* --- pools -----------------------------------------------------------------
+ */
 
 enum err
 bus_pool_open(struct bus *bus, const char *kind, unsigned count,
@@ -126,7 +127,8 @@ choose(struct bus_pool *pool)
 	return best;
 }
 
-/* --- slots and lists ----------------------------------------------------- */
+/* --- slots and lists -------------------------------------------------------
+ */
 
 static struct question *
 question_take(struct bus *bus)
@@ -208,7 +210,8 @@ question_free(struct bus *bus, struct question *q)
 	bus->free_questions = q;
 }
 
-/* --- ends ---------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------
+ */
 
 /* Tells the worker that nobody waits any more. A request that has not left yet
  * is followed by its cancel. When there is no room for one, the answer that
@@ -250,7 +253,8 @@ on_deadline(void *ctx)
 	finish(q->pool->bus, q, ERR_DEADLINE, STR(""));
 }
 
-/* --- asking -------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------
+ */
 
 /* Hands the question to the peer; the caller has its body. */
 static enum err
@@ -361,7 +365,8 @@ bus_credit(struct bus *bus, uint64_t id, size_t bytes)
 		q->consumed_bytes = 0;
 }
 
-/* --- answers ------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------
+ */
 
 static void
 part(struct peer *peer, struct question *q, const struct wire_frame *frame)
@@ -400,7 +405,8 @@ question_answer(struct peer *peer, const struct wire_frame *frame)
 	}
 }
 
-/* --- lost peers ---------------------------------------------------------- */
+/* --- lost peers ------------------------------------------------------------
+ */
 
 /* To a live peer of its pool, or it waits for one until its deadline. */
 static void

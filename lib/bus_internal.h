@@ -30,7 +30,8 @@
 #define BUS_PATH_BYTES 108		      /* sun_path */
 #define BUS_SLOT_MASK (BUS_IN_FLIGHT_MAX - 1) /* of a request id */
 
-/* --- wire ---------------------------------------------------------------- */
+/* --- wire ------------------------------------------------------------------
+ */
 
 #define WIRE_VERSION 1
 #define WIRE_HEAD_BYTES 56
@@ -76,7 +77,8 @@ bool wire_frame_next(struct str *frames, struct wire_frame *frame);
 /* Bytes of whole frames at the run's start, at most max_bytes. */
 size_t wire_cut(struct str frames, size_t max_bytes);
 
-/* --- link ---------------------------------------------------------------- */
+/* --- link ------------------------------------------------------------------
+ */
 
 struct bus_link;
 struct bus_outbox;
@@ -144,7 +146,8 @@ enum err link_outbox_send(struct bus_outbox *outbox, const struct str *parts,
 /* Gives up a message that no connection has taken. */
 void link_outbox_abort(struct bus_outbox *outbox);
 
-/* --- peers --------------------------------------------------------------- */
+/* --- peers -----------------------------------------------------------------
+ */
 
 struct question;
 
@@ -242,7 +245,8 @@ void peer_answered(struct peer *peer, uint64_t batch);
 /* The last turn hook: sends what has gathered. */
 void peers_flush(void *bus);
 
-/* --- asking -------------------------------------------------------------- */
+/* --- asking ----------------------------------------------------------------
+ */
 
 enum err questions_open(struct bus *bus);
 void questions_stop(struct bus *bus);
@@ -254,7 +258,8 @@ void questions_lost(struct peer *peer, bool is_all);
 /* A peer came: asks again what waited for one. */
 void questions_unpark(struct bus *bus);
 
-/* --- answering ----------------------------------------------------------- */
+/* --- answering -------------------------------------------------------------
+ */
 
 struct bus_from {
 	struct peer *peer; /* NULL: a tool */
@@ -279,7 +284,8 @@ void from_credit(struct peer *peer, uint64_t id, uint32_t bytes);
 /* The peer's incarnation is over. */
 void froms_gone(struct peer *peer);
 
-/* --- tools and doorbell -------------------------------------------------- */
+/* --- tools and doorbell ----------------------------------------------------
+ */
 
 void tools_close(struct bus *bus);
 void tools_look(struct bus *bus);

@@ -97,7 +97,8 @@ link_path(char out[BUS_PATH_BYTES], const char *run_dir, const char *name,
 		       run_dir, BUS_PATH_BYTES - 1);
 }
 
-/* --- the loop's bell ----------------------------------------------------- */
+/* --- the loop's bell -------------------------------------------------------
+ */
 
 /* Under the lock: whether the caller has to write the eventfd. */
 static bool
@@ -138,7 +139,8 @@ link_signal(struct bus_link *link)
 	leave_change(link);
 }
 
-/* --- inbox --------------------------------------------------------------- */
+/* --- inbox -----------------------------------------------------------------
+ */
 
 static void
 on_received(void *ctx)
@@ -330,7 +332,8 @@ link_close(struct bus_link *link)
 	free(link);
 }
 
-/* --- closing ------------------------------------------------------------- */
+/* --- closing ---------------------------------------------------------------
+ */
 
 void
 gate_init(struct gate *gate)
@@ -423,7 +426,8 @@ link_fd(const struct bus_link *link)
 	return link->event_fd;
 }
 
-/* --- outboxes ------------------------------------------------------------ */
+/* --- outboxes --------------------------------------------------------------
+ */
 
 static void
 on_sent(void *ctx)

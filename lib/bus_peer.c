@@ -19,7 +19,8 @@ static void beat(struct peer *peer);
 static void on_beat(void *ctx);
 static void on_silence(void *ctx);
 
-/* --- state --------------------------------------------------------------- */
+/* --- state -----------------------------------------------------------------
+ */
 
 bool
 peer_is_alive(const struct peer *peer)
@@ -73,7 +74,8 @@ has_gathered(const struct peer *peer)
 	return peer->requests.n > 0 || peer->others.n > 0;
 }
 
-/* --- made and freed ------------------------------------------------------ */
+/* --- made and freed --------------------------------------------------------
+ */
 
 struct peer *
 peer_find(const struct bus *bus, const char *name)
@@ -138,7 +140,8 @@ peer_free(struct peer *peer)
 	free(peer);
 }
 
-/* --- comes and goes ------------------------------------------------------ */
+/* --- comes and goes --------------------------------------------------------
+ */
 
 /* Requests that have not left go with the connection, and so does the count of
  * unanswered batches. */
@@ -291,7 +294,8 @@ peers_look(struct bus *bus)
 		look(bus->peers[i]);
 }
 
-/* --- sending ------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------
+ */
 
 static enum err
 put(struct peer *peer, struct buf *buf, size_t limit_bytes,

@@ -40,7 +40,8 @@ static struct loop *loop;
 		}                                                              \
 	} while (0)
 
-/* --- a worker ------------------------------------------------------------ */
+/* --- a worker --------------------------------------------------------------
+ */
 
 struct worker {
 	struct bus *bus;
@@ -111,7 +112,8 @@ worker_open(struct worker *worker, const char *name)
 	bus_serve(worker->bus, on_request, on_cancelled, on_credit, worker);
 }
 
-/* --- an asker ------------------------------------------------------------ */
+/* --- an asker --------------------------------------------------------------
+ */
 
 struct answers {
 	unsigned lasts;
@@ -213,7 +215,8 @@ pair_close(struct asker *asker, struct worker *worker)
 	loop_close(loop);
 }
 
-/* --- asking and answering ------------------------------------------------ */
+/* --- asking and answering --------------------------------------------------
+ */
 
 TEST(bus_answers_come_back_with_err_and_body)
 {
@@ -402,7 +405,8 @@ TEST(bus_deadline_and_cancel_reach_the_worker)
 	pair_close(&asker, &worker);
 }
 
-/* --- streams ------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------
+ */
 
 TEST(bus_stream_comes_in_order_and_pauses_without_credit)
 {
@@ -499,7 +503,8 @@ TEST(bus_stream_that_nobody_reads_is_cancelled)
 	pair_close(&asker, &worker);
 }
 
-/* --- peers that come and go ---------------------------------------------- */
+/* --- peers that come and go ------------------------------------------------
+ */
 
 struct peers_seen {
 	unsigned came;
@@ -680,7 +685,8 @@ TEST(bus_answer_of_another_peer_is_not_taken)
 	loop_close(loop);
 }
 
-/* --- other processes ----------------------------------------------------- */
+/* --- other processes -------------------------------------------------------
+ */
 
 static pid_t
 fork_worker(const char *name)
@@ -814,7 +820,8 @@ TEST(bus_run_folder_with_too_long_a_path_is_refused)
 	loop_close(loop);
 }
 
-/* --- a hostile world ----------------------------------------------------- */
+/* --- a hostile world -------------------------------------------------------
+ */
 
 static void
 push_bytes(const char *path, const char *const *batches, const size_t *sizes,
@@ -977,7 +984,8 @@ TEST(bus_survives_workers_killed_while_large_bodies_come)
 	free(big);
 }
 
-/* --- doorbell and tools -------------------------------------------------- */
+/* --- doorbell and tools ----------------------------------------------------
+ */
 
 TEST(bus_doorbell_rings_once_a_turn)
 {
@@ -1050,7 +1058,8 @@ TEST(bus_tools_ask_and_are_told_why_not)
 	buf_fini(&answer);
 }
 
-/* --- speed: prints, asserts only that all is answered -------------------- */
+/* --- speed: prints, asserts only that all is answered ----------------------
+ */
 
 struct pump {
 	struct asker asker;

@@ -46,7 +46,8 @@ struct bus_tools {
 	struct bus_tool tools[TOOLS_AT_ONCE];
 };
 
-/* --- the answering end --------------------------------------------------- */
+/* --- the answering end -----------------------------------------------------
+ */
 
 static enum tool_step
 step_set(struct bus_tool *tool, enum tool_step step)
@@ -262,7 +263,8 @@ tool_answer(struct bus *bus, struct bus_from *from, enum err err,
 	nng_ctx_send(tool->ctx, tool->aio);
 }
 
-/* --- the asking end ------------------------------------------------------ */
+/* --- the asking end --------------------------------------------------------
+ */
 
 struct call {
 	nng_socket socket;

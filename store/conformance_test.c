@@ -115,7 +115,7 @@ CONFORM(what_is_put_is_read_and_what_is_deleted_is_gone)
 CONFORM(many_keys_are_loaded_at_once_in_their_order)
 {
 	enum { COUNT = 150 };
-	static char names[COUNT][8];
+	static char names[COUNT][16];
 	struct str keys[COUNT], values[COUNT];
 
 	for (int i = 0; i < COUNT; i++) {
@@ -348,7 +348,7 @@ CONFORM(random_groups_agree_with_a_model)
 {
 	enum { KEYS = 200, ROUNDS = 300 };
 	static int model[KEYS]; /* 0 = absent */
-	static char names[KEYS][8], texts[KEYS][12];
+	static char names[KEYS][16], texts[KEYS][12];
 	unsigned seed = 7;
 	uint64_t records, bad;
 	struct why why = {.text = ""};

@@ -56,9 +56,10 @@ struct engine_ops {
 	/* Rows in key order, the first one at or behind `from`. */
 	enum err (*walk)(void *engine, enum engine_table table, struct str from,
 			 engine_row_fn *fn, void *ctx);
-	/* The last row in front of `bound`; key STR_NONE when there is none. */
-	enum err (*before)(void *engine, enum engine_table table,
-			   struct str bound, struct engine_row *row);
+	/* The last row of ENGINE_KV in front of `bound`; key STR_NONE when
+	 * there is none. */
+	enum err (*before)(void *engine, struct str bound,
+			   struct engine_row *row);
 	/* What is in a table, as the engine counts it. */
 	enum err (*count)(void *engine, enum engine_table table,
 			  uint64_t *rows);

@@ -3,6 +3,10 @@
  * put or deleted and, since nobody else writes, also what it loaded: a key that
  * all requests of a turn look at is read once. An undo log takes writes back.
  *
+ * A record is decoded once a turn; one of numbers only (a meter, a rollup)
+ * stays a struct and is encoded once, at commit, however often the turn changes
+ * it.
+ *
  * Always holds: bytes that entered the overlay do not move until commit; all
  * memory is kept over commits (beyond KEPT_BYTES it is given back).
  */
@@ -15,29 +19,36 @@
 #include "lib/buf.h"
 
 #define CHUNK_BYTES (256u << 10)
+#define ALIGN_BYTES ((size_t)16)
 #define KEPT_BYTES (8u << 20)
 #define ENTRIES_FIRST 1024u
 #define RECORD_BYTES_MAX                                                       \
-	(16u                                                                   \
-	 << 10) /* encoded, before the limit is checked                    \
+	(16u << 10) /* encoded, before the limit is checked                    \
 		     */
 
 struct chunk {
 	struct chunk *next;
 	size_t used;
-	char bytes[CHUNK_BYTES];
+	_Alignas(16) char bytes[CHUNK_BYTES];
 };
 
 enum entry_state {
-	ENTRY_UNKNOWN, /* taken back: ask the store */
-	ENTRY_LOADED,  /* as in the store; value STR_NONE = not there */
+	ENTRY_UNKNOWN, /* ask the store */
+	ENTRY_LOADED,  /* as in the store */
 	ENTRY_PUT,
 	ENTRY_DELETED,
 };
 
+/* What a key has: encoded, decoded, or both; neither = it is not there. */
+struct content {
+	struct str bytes;
+	const void *record; /* its strings point into bytes */
+	const struct schema *schema;
+};
+
 struct entry {
 	struct str key;
-	struct str value;
+	struct content content;
 	uint64_t hash;
 	enum entry_state state;
 };
@@ -45,7 +56,7 @@ struct entry {
 struct undo {
 	uint32_t entry;
 	enum entry_state state;
-	struct str value;
+	struct content content;
 };
 
 struct group {
@@ -92,13 +103,14 @@ grow(void **items, size_t *room, size_t need, size_t size)
 	return true;
 }
 
+/* A copy that lives until commit, aligned for any record. */
 static struct str
 keep(struct group *group, const void *p, size_t n)
 {
 	struct chunk *chunk = group->chunks;
 	char *at;
 
-	assert(n <= CHUNK_BYTES);
+	assert(n <= CHUNK_BYTES - ALIGN_BYTES);
 	if (chunk == NULL || CHUNK_BYTES - chunk->used < n) {
 		chunk = group->spare;
 		if (chunk)
@@ -115,7 +127,7 @@ keep(struct group *group, const void *p, size_t n)
 	at = chunk->bytes + chunk->used;
 	if (n)
 		memcpy(at, p, n);
-	chunk->used += n;
+	chunk->used += (n + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
 	return str_bytes(at, n);
 }
 
@@ -215,7 +227,7 @@ entry_of(struct group *group, struct str key)
 	if (kept.p == NULL)
 		return NULL;
 	entry = &group->entries[group->entry_count++];
-	*entry = (struct entry){kept, STR_NONE, hash, ENTRY_UNKNOWN};
+	*entry = (struct entry){.key = kept, .hash = hash};
 	group->slots[slot] = (uint32_t)group->entry_count;
 	return entry;
 }
@@ -291,6 +303,57 @@ group_close(struct group *group)
 	free(group);
 }
 
+/* --- records ------------------------------------------------------------- */
+
+/* Numbers only: a copy of the struct is all of it. */
+static bool
+is_flat(const struct schema *schema)
+{
+	for (unsigned i = 0; i < schema->field_count; i++)
+		if (schema->fields[i].kind > KIND_TIME)
+			return false;
+	return true;
+}
+
+/* Nothing that points outside of the struct and the encoded bytes. */
+static bool
+is_plain(const struct schema *schema)
+{
+	for (unsigned i = 0; i < schema->field_count; i++)
+		if (schema->fields[i].kind > KIND_JSON)
+			return false;
+	return true;
+}
+
+/* The record as bytes that live until the next call. */
+static enum err
+encode(struct group *group, const struct schema *schema, const void *record,
+       struct str *bytes)
+{
+	buf_reset(&group->record);
+	schema_encode(schema, record, &group->record);
+	*bytes = buf_str(&group->record);
+	if (group->record.is_failed || bytes->n > STORE_VALUE_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	return ERR_OK;
+}
+
+/* The encoded bytes of what may so far only be a struct. */
+static enum err
+need_bytes(struct group *group, struct content *content)
+{
+	struct str bytes;
+	enum err err;
+
+	if (content->bytes.p || content->record == NULL)
+		return ERR_OK;
+	err = encode(group, content->schema, content->record, &bytes);
+	if (err != ERR_OK)
+		return err;
+	content->bytes = keep(group, bytes.p, bytes.n);
+	return content->bytes.p ? ERR_OK : ERR_NO_MEMORY;
+}
+
 /* --- loading ------------------------------------------------------------- */
 
 /* Reads the entry's value from the store into the overlay. */
@@ -308,9 +371,23 @@ fill(struct group *group, struct entry *entry, struct arena *arena)
 		if (value.p == NULL)
 			return ERR_NO_MEMORY;
 	}
-	entry->value = value;
+	entry->content = (struct content){.bytes = value};
 	entry->state = ENTRY_LOADED;
 	return ERR_OK;
+}
+
+/* The key's entry, its content known. */
+static enum err
+load_entry(struct group *group, const struct key *key, struct entry **out,
+	   struct arena *arena)
+{
+	struct entry *entry = entry_of(group, key_str(key));
+
+	*out = entry;
+	if (entry == NULL)
+		return ERR_NO_MEMORY;
+	return entry->state == ENTRY_UNKNOWN ? fill(group, entry, arena)
+					     : ERR_OK;
 }
 
 enum err
@@ -318,19 +395,33 @@ group_load_bytes(struct group *group, const struct key *key, struct str *out,
 		 struct arena *arena)
 {
 	struct entry *entry;
-	enum err err = ERR_OK;
+	enum err err;
 
 	if (key->n == 0) {
 		*out = STR_NONE;
 		return ERR_OK;
 	}
-	entry = entry_of(group, key_str(key));
-	if (entry == NULL)
-		return ERR_NO_MEMORY;
-	if (entry->state == ENTRY_UNKNOWN)
-		err = fill(group, entry, arena);
+	err = load_entry(group, key, &entry, arena);
 	if (err == ERR_OK)
-		*out = entry->value;
+		err = need_bytes(group, &entry->content);
+	if (err == ERR_OK)
+		*out = entry->content.bytes;
+	return err;
+}
+
+static enum err
+decode(struct group *group, struct content *content,
+       const struct schema *schema, void *out, struct arena *arena)
+{
+	enum err err = schema_decode(schema, content->bytes, out, arena, NULL);
+
+	/* The seal was right, so these are the bytes that were written. */
+	if (err == ERR_MALFORMED || err == ERR_BAD_FIELD)
+		return ERR_STORE_CORRUPT;
+	if (err == ERR_OK && is_plain(schema)) {
+		content->record = keep(group, out, schema->size).p;
+		content->schema = schema;
+	}
 	return err;
 }
 
@@ -338,83 +429,102 @@ enum err
 group_load(struct group *group, const struct key *key,
 	   const struct schema *schema, void *out, struct arena *arena)
 {
-	struct str bytes;
-	enum err err = group_load_bytes(group, key, &bytes, arena);
+	struct content *content;
+	struct entry *entry;
+	enum err err;
 
+	if (key->n == 0)
+		return ERR_NO_SUCH;
+	err = load_entry(group, key, &entry, arena);
 	if (err != ERR_OK)
 		return err;
-	if (bytes.p == NULL)
+	content = &entry->content;
+	if (content->record && content->schema == schema) {
+		memcpy(out, content->record, schema->size);
+		return ERR_OK;
+	}
+	err = need_bytes(group, content);
+	if (err != ERR_OK)
+		return err;
+	if (content->bytes.p == NULL)
 		return ERR_NO_SUCH;
-	err = schema_decode(schema, bytes, out, arena, NULL);
-	/* The seal was right, so these are the bytes that were written. */
-	return err == ERR_MALFORMED || err == ERR_BAD_FIELD ? ERR_STORE_CORRUPT
-							    : err;
+	return decode(group, content, schema, out, arena);
 }
 
 /* --- writing ------------------------------------------------------------- */
 
+/* content: already kept. */
 static enum err
 change(struct group *group, const struct key *key, enum entry_state state,
-       struct str bytes)
+       const struct content *content)
 {
 	struct entry *entry;
 	void *undos = group->undos;
-	struct str value = STR_NONE;
-	bool is_grown;
+	bool is_grown = grow(&undos, &group->undo_room, group->undo_count + 1,
+			     sizeof(struct undo));
 
-	if (key->n == 0 || bytes.n > STORE_VALUE_BYTES_MAX)
-		return ERR_TOO_LARGE;
-	if (group->undo_count >= GROUP_WRITES_MAX)
-		return ERR_OVERLOADED;
-	is_grown = grow(&undos, &group->undo_room, group->undo_count + 1,
-			sizeof(struct undo));
 	group->undos = undos;
-	if (state == ENTRY_PUT)
-		value = keep(group, bytes.p, bytes.n);
-	entry = entry_of(group, key_str(key));
-	if (!is_grown || entry == NULL ||
-	    (state == ENTRY_PUT && value.p == NULL))
+	entry = is_grown ? entry_of(group, key_str(key)) : NULL;
+	if (entry == NULL)
 		return ERR_NO_MEMORY;
 	group->undos[group->undo_count++] = (struct undo){
-	    (uint32_t)(entry - group->entries), entry->state, entry->value};
+	    (uint32_t)(entry - group->entries), entry->state, entry->content};
 	entry->state = state;
-	entry->value = value;
+	entry->content = *content;
 	return ERR_OK;
+}
+
+static enum err
+check_change(const struct group *group, const struct key *key, size_t bytes)
+{
+	if (key->n == 0 || bytes > STORE_VALUE_BYTES_MAX)
+		return ERR_TOO_LARGE;
+	return group->undo_count < GROUP_WRITES_MAX ? ERR_OK : ERR_OVERLOADED;
 }
 
 enum err
 group_put_bytes(struct group *group, const struct key *key, struct str bytes)
 {
-	return change(group, key, ENTRY_PUT, bytes);
+	struct content content = {.bytes = bytes};
+	enum err err = check_change(group, key, bytes.n);
+
+	if (err != ERR_OK)
+		return err;
+	content.bytes = keep(group, bytes.p, bytes.n);
+	if (content.bytes.p == NULL)
+		return ERR_NO_MEMORY;
+	return change(group, key, ENTRY_PUT, &content);
 }
 
 enum err
 group_delete(struct group *group, const struct key *key)
 {
-	return change(group, key, ENTRY_DELETED, STR_NONE);
-}
+	struct content nothing = {.bytes = STR_NONE};
+	enum err err = check_change(group, key, 0);
 
-/* The record as bytes that live until the next call. */
-static enum err
-encode(struct group *group, const struct schema *schema, const void *record,
-       struct str *bytes)
-{
-	buf_reset(&group->record);
-	schema_encode(schema, record, &group->record);
-	*bytes = buf_str(&group->record);
-	if (group->record.is_failed || bytes->n > STORE_VALUE_BYTES_MAX)
-		return ERR_TOO_LARGE;
-	return ERR_OK;
+	return err == ERR_OK ? change(group, key, ENTRY_DELETED, &nothing)
+			     : err;
 }
 
 enum err
 group_put(struct group *group, const struct key *key,
 	  const struct schema *schema, const void *record)
 {
+	struct content content = {.schema = schema};
 	struct str bytes;
-	enum err err = encode(group, schema, record, &bytes);
+	enum err err;
 
-	return err == ERR_OK ? change(group, key, ENTRY_PUT, bytes) : err;
+	if (!is_flat(schema)) {
+		err = encode(group, schema, record, &bytes);
+		return err == ERR_OK ? group_put_bytes(group, key, bytes) : err;
+	}
+	err = check_change(group, key, 0);
+	if (err != ERR_OK)
+		return err;
+	content.record = keep(group, record, schema->size).p;
+	if (content.record == NULL)
+		return ERR_NO_MEMORY;
+	return change(group, key, ENTRY_PUT, &content);
 }
 
 enum err
@@ -456,7 +566,7 @@ group_undo(struct group *group, struct group_mark mark)
 		struct entry *entry = &group->entries[undo->entry];
 
 		entry->state = undo->state;
-		entry->value = undo->value;
+		entry->content = undo->content;
 	}
 	group->event_count = mark.event_count;
 }
@@ -476,11 +586,16 @@ commit(struct group *group)
 	if (!is_grown)
 		return ERR_NO_MEMORY;
 	for (size_t i = 0; i < group->entry_count; i++) {
-		const struct entry *entry = &group->entries[i];
+		struct entry *entry = &group->entries[i];
+		enum err err;
 
-		if (entry->state == ENTRY_PUT || entry->state == ENTRY_DELETED)
-			group->writes[out.write_count++] =
-			    (struct store_write){entry->key, entry->value};
+		if (entry->state != ENTRY_PUT && entry->state != ENTRY_DELETED)
+			continue;
+		err = need_bytes(group, &entry->content);
+		if (err != ERR_OK)
+			return err;
+		group->writes[out.write_count++] =
+		    (struct store_write){entry->key, entry->content.bytes};
 	}
 	out.writes = group->writes;
 	return store_commit(group->store, group->lease, &group->head, &out);

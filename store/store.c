@@ -276,8 +276,7 @@ store_last(struct store *store, struct str prefix, struct arena *arena,
 	err = borrow_view(store, &is_own);
 	if (err != ERR_OK)
 		return err;
-	err = store->ops->before(store->engine, ENGINE_KV, str_bytes(bound, n),
-				 &last);
+	err = store->ops->before(store->engine, str_bytes(bound, n), &last);
 	if (err == ERR_OK && last.key.p && str_starts(last.key, prefix)) {
 		out.key = arena_str(arena, last.key);
 		err = out.key.p ? copy_value(ENGINE_KV, out.key, last.sealed,

@@ -131,11 +131,10 @@ memory_walk(void *engine, enum engine_table t, struct str from,
 }
 
 static enum err
-memory_before(void *engine, enum engine_table t, struct str bound,
-	      struct engine_row *row)
+memory_before(void *engine, struct str bound, struct engine_row *row)
 {
 	const struct memory *memory = engine;
-	const struct table *table = &memory->tables[t];
+	const struct table *table = &memory->tables[ENGINE_KV];
 	size_t at = locate(table, bound);
 
 	*row = at > 0 ? row_of(table->rows[at - 1])

@@ -20,7 +20,8 @@
 #define VALIDATE_WINDOW 2u /* and at each validator */
 #define TRACEPARENT_BYTES 55
 
-/* --- which provider ------------------------------------------------------ */
+/* --- which provider
+ * ------------------------------------------------------------ */
 
 static enum err
 refuse(struct context *context, enum err err, const char *field,
@@ -92,7 +93,8 @@ choose(struct context *context, struct request *request,
 	return check_is_on(context, row);
 }
 
-/* --- a request ----------------------------------------------------------- */
+/* --- a request
+ * -------------------------------------------------------------------- */
 
 static bool
 is_hex(struct str s)
@@ -204,7 +206,8 @@ static const struct worker_row rows[] = {
     {&models_list_schema, &models_answer_schema, proxy_models},
 };
 
-/* --- the worker ---------------------------------------------------------- */
+/* --- the worker
+ * --------------------------------------------------------------------- */
 
 static void
 proxy_close(void *state)
@@ -288,13 +291,6 @@ on_credit(void *state, struct bus_from *from)
 		job_credit(bus_from_state(from));
 }
 
-static void
-on_peer(void *state, const struct bus_peer_state *peer)
-{
-	if (peer->is_alive && strcmp(peer->name, "usage-0") == 0)
-		jobs_ledger_is_back(state);
-}
-
 static bool
 is_drained(void *state)
 {
@@ -312,6 +308,5 @@ const struct worker proxy_worker = {
     .close = proxy_close,
     .cancelled = on_cancelled,
     .credit = on_credit,
-    .peer = on_peer,
     .is_drained = is_drained,
 };

@@ -31,8 +31,7 @@
 #define PROXY_RETRIES_MAX 2u	      /* calls beyond the first */
 #define PROXY_BACKOFF_MS 100	      /* doubled each time, with jitter */
 #define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
-#define PROXY_LEDGER_BACKOFF_MS 50
-#define PROXY_RESERVE_BACKOFF_MS_MAX 100
+#define PROXY_SETTLE_BACKOFF_MS 50
 #define PROXY_SETTLE_BACKOFF_MS_MAX 2000
 #define PROXY_HOLD_MS 2000 /* the end waits so long for the settlement */
 #define PROXY_EARLY_HEAD_MS                                                    \
@@ -190,8 +189,6 @@ void job_credit(struct job *job);
 void job_reserve(struct job *job);
 /* Takes job->settlement to the ledger; the job may be gone behind it. */
 void job_settle(struct job *job);
-/* Asks at once what is waiting for its next try. */
-void jobs_ledger_is_back(struct proxy *proxy);
 /* Whether the same question can have another answer soon. */
 bool ledger_is_away(enum err err);
 

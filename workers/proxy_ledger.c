@@ -20,15 +20,16 @@ ledger_is_away(enum err err)
 	       err == ERR_FENCED;
 }
 
-/* 50 ms, doubled with each question up to a limit. */
+/* 50 ms, doubled with each question up to 2 s. */
 static int64_t
-backoff_ms(unsigned asks, int64_t max_ms)
+backoff_ms(unsigned asks)
 {
-	int64_t ms = PROXY_LEDGER_BACKOFF_MS;
+	int64_t ms = PROXY_SETTLE_BACKOFF_MS;
 
-	for (unsigned i = 1; i < asks && ms < max_ms; i++)
+	for (unsigned i = 1; i < asks && ms < PROXY_SETTLE_BACKOFF_MS_MAX; i++)
 		ms *= 2;
-	return ms < max_ms ? ms : max_ms;
+	return ms < PROXY_SETTLE_BACKOFF_MS_MAX ? ms
+						: PROXY_SETTLE_BACKOFF_MS_MAX;
 }
 
 static enum err
@@ -56,14 +57,13 @@ ask(struct job *job, const struct schema *schema, const void *in,
 	return err;
 }
 
-/* --- reserve ------------------------------------------------------------- */
+/* --- reserve ----------------------------------------------------------------
+ */
 
 static void
 reserve_again(struct job *job)
 {
-	/* A client waits for this one. */
-	loop_timer_set(job->proxy->loop, &job->step,
-		       backoff_ms(job->asks, PROXY_RESERVE_BACKOFF_MS_MAX),
+	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
 		       reserve_ask, job);
 }
 
@@ -175,7 +175,8 @@ job_reserve(struct job *job)
 	reserve_ask(job);
 }
 
-/* --- settle -------------------------------------------------------------- */
+/* --- settle ------------------------------------------------------------------
+ */
 
 static void
 settle_over(struct job *job)
@@ -195,8 +196,7 @@ settle_again(struct job *job, enum err err)
 		settle_over(job);
 		return;
 	}
-	loop_timer_set(job->proxy->loop, &job->step,
-		       backoff_ms(job->asks, PROXY_SETTLE_BACKOFF_MS_MAX),
+	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
 		       settle_ask, job);
 }
 
@@ -267,20 +267,4 @@ job_settle(struct job *job)
 	job->stage = JOB_SETTLING;
 	job->asks = 0;
 	settle_ask(job);
-}
-
-void
-jobs_ledger_is_back(struct proxy *proxy)
-{
-	/* Timers only: asking now could free the job that is looked at. */
-	for (struct job *job = proxy->jobs; job; job = job->next) {
-		if (job->ask_id != 0)
-			continue;
-		if (job->stage == JOB_RESERVING)
-			loop_timer_set(proxy->loop, &job->step, 0, reserve_ask,
-				       job);
-		else if (job->stage == JOB_SETTLING)
-			loop_timer_set(proxy->loop, &job->step, 0, settle_ask,
-				       job);
-	}
 }

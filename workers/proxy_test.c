@@ -36,7 +36,8 @@
 #define STREAM_END                                                             \
 	"data: {\"choices\":[],\"usage\":" USAGE "}\n\ndata: [DONE]\n\n"
 
-/* --- the provider -------------------------------------------------------- */
+/* --- the provider ----------------------------------------------------------
+ */
 
 static bool
 has(struct str s, const char *text)
@@ -114,7 +115,8 @@ provide(int fd, struct str request, unsigned nth)
 	return !has(request, "gpt-silent");
 }
 
-/* --- the house ----------------------------------------------------------- */
+/* --- the house ---------------------------------------------------------------
+ */
 
 struct house {
 	struct scripted provider;
@@ -362,7 +364,8 @@ house_close(struct house *house)
 	arena_fini(&house->arena);
 }
 
-/* --- asking -------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------
+ */
 
 static void
 take_last(struct reply *reply, const struct bus_answer *answer)
@@ -457,7 +460,8 @@ ask_whole(struct house *house, struct reply *reply, const char *shape,
 #define OPENAI_STREAM(model)                                                   \
 	STR("{\"model\":\"" model "\",\"stream\":true," MESSAGES "}")
 
-/* --- JSON ---------------------------------------------------------------- */
+/* --- JSON
+ * ---------------------------------------------------------------------- */
 
 TEST(proxy_json_is_reserved_passed_on_and_settled)
 {
@@ -553,7 +557,8 @@ TEST(proxy_large_json_waits_for_credit)
 	house_close(&house);
 }
 
-/* --- refusals ------------------------------------------------------------ */
+/* --- refusals
+ * ------------------------------------------------------------------ */
 
 TEST(proxy_refused_by_the_ledger_reaches_no_provider)
 {
@@ -615,7 +620,8 @@ TEST(proxy_refuses_before_anything_is_reserved)
 	house_close(&house);
 }
 
-/* --- failures of the provider -------------------------------------------- */
+/* --- failures of the provider
+ * ---------------------------------------------------- */
 
 TEST(proxy_provider_failures)
 {
@@ -686,7 +692,8 @@ TEST(proxy_silent_provider_is_given_up)
 	house_close(&house);
 }
 
-/* --- streams ------------------------------------------------------------- */
+/* --- streams
+ * -------------------------------------------------------------------- */
 
 TEST(proxy_stream_ends_behind_its_settlement)
 {
@@ -798,7 +805,8 @@ TEST(proxy_client_gone_before_the_call)
 	house_close(&house);
 }
 
-/* --- /api/chat ----------------------------------------------------------- */
+/* --- /api/chat
+ * ------------------------------------------------------------------- */
 
 TEST(proxy_chat_shape)
 {
@@ -863,7 +871,8 @@ TEST(proxy_demo_needs_no_provider)
 	house_close(&house);
 }
 
-/* --- a ledger that is away ----------------------------------------------- */
+/* --- a ledger that is away
+ * ---------------------------------------------------------- */
 
 TEST(proxy_asks_the_ledger_until_it_answers)
 {
@@ -885,7 +894,8 @@ TEST(proxy_asks_the_ledger_until_it_answers)
 	CHECK_INT(house.settles, 4);
 }
 
-/* --- models -------------------------------------------------------------- */
+/* --- models
+ * -------------------------------------------------------------------------- */
 
 struct models {
 	struct house *house;
@@ -943,7 +953,9 @@ TEST(proxy_lists_models_of_providers_that_are_on)
 	house_close(&house);
 }
 
-/* --- speed --------------------------------------------------------------- */
+/* --- speed
+ * ---------------------------------------------------------------------------
+ */
 
 #define SPEED_OUTSTANDING 64u
 #define SPEED_REQUESTS 5000u

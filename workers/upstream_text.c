@@ -87,7 +87,8 @@ upstream_base_check(const char *base, struct why *why)
 	return ERR_OK;
 }
 
-/* --- header lines -------------------------------------------------------- */
+/* --- header lines ------------------------------------------------------------
+ */
 
 static bool
 header_is(struct str line, const char *name, struct str *value)
