@@ -15,9 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#if MHD_VERSION < 0x00097500
-#error "libmicrohttpd 0.9.75 or newer is needed"
-#endif
+_Static_assert(MHD_VERSION >= 0x00097500,
+	       "libmicrohttpd 0.9.75 or newer is needed");
 
 /* It clears the pool for each request: no larger than heads need. */
 #define CONNECTION_BYTES 8192u
