@@ -355,69 +355,25 @@ house_down(struct house *house)
 	return code;
 }
 
-static bool
-read_proc(pid_t pid, const char *what, char *out, size_t size, size_t *n)
-{
-	char path[64];
-	int fd;
-	ssize_t got;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	got = read(fd, out, size - 1);
-	close(fd);
-	if (got <= 0)
-		return false;
-	out[got] = '\0';
-	*n = (size_t)got;
-	return true;
-}
-
-/* Is its command line that of KIND-INDEX? */
-static bool
-is_process(pid_t pid, const char *kind, int index)
-{
-	char line[4096], *slash;
-	size_t n;
-	int found = 0;
-
-	if (!read_proc(pid, "cmdline", line, sizeof(line), &n))
-		return false;
-	slash = strrchr(line, '/');
-	if (strcmp(slash ? slash + 1 : line, kind) != 0)
-		return false;
-	for (size_t at = strlen(line) + 1; at < n; at += strlen(line + at) + 1)
-		if (strncmp(line + at, "--index=", 8) == 0)
-			found = atoi(line + at + 8);
-		else if (strcmp(line + at, "--index") == 0 && at + 8 < n)
-			found = atoi(line + at + 8);
-	return found == index;
-}
-
+/* The launcher logs `child-start ... name=NAME pid=PID`; the last one counts.
+ */
 pid_t
 house_pid(const struct house *house, const char *name)
 {
-	char children[4096], path[64], kind[64];
-	const char *dash = strrchr(name, '-');
-	char *at = children, *end;
-	size_t n;
+	char line[512], key[64];
+	pid_t pid = 0;
+	FILE *log = fopen("up.log", "re");
 
-	CHECK(dash);
-	snprintf(kind, sizeof(kind), "chatello-%.*s", (int)(dash - name), name);
-	snprintf(path, sizeof(path), "task/%d/children", (int)house->up);
-	if (!read_proc(house->up, path, children, sizeof(children), &n))
-		return 0;
-	for (;;) {
-		pid_t pid = (pid_t)strtol(at, &end, 10);
+	CHECK(house->up > 0 && log);
+	snprintf(key, sizeof(key), " name=%s pid=", name);
+	while (fgets(line, sizeof(line), log)) {
+		const char *at = strstr(line, key);
 
-		if (end == at)
-			return 0;
-		if (is_process(pid, kind, atoi(dash + 1)))
-			return pid;
-		at = end;
+		if (at && strncmp(line, "child-start ", 12) == 0)
+			pid = (pid_t)atoi(at + strlen(key));
 	}
+	fclose(log);
+	return pid > 0 && kill(pid, 0) == 0 ? pid : 0;
 }
 
 bool

@@ -34,19 +34,18 @@ mariadb --no-defaults -u root --socket="$socket" --local-infile=1 <<-SQL
 	LOAD DATA LOCAL INFILE '$work/keys.old' INTO TABLE licenses (license_key);
 SQL
 cat >"$work/shop.py" <<-'PY'
-	import datetime, os
+	import datetime, os, threading
 	import pymysql
 	from flask import Flask, jsonify, request
 
 	app = Flask(__name__)
-	connection = None
+	own = threading.local()
 
 	def query(key):
-	    global connection
-	    if connection is None:
-	        connection = pymysql.connect(unix_socket=os.environ["SHOP_SOCKET"], user="root",
-	                                     database="shop", autocommit=True)
-	    with connection.cursor() as cursor:
+	    if not hasattr(own, "connection"):
+	        own.connection = pymysql.connect(unix_socket=os.environ["SHOP_SOCKET"], user="root",
+	                                         database="shop", autocommit=True)
+	    with own.connection.cursor() as cursor:
 	        cursor.execute("SELECT id, status, plan, domain, expires_at FROM licenses"
 	                       " WHERE license_key = %s", (key,))
 	        return cursor.fetchone()
