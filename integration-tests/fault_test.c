@@ -97,9 +97,10 @@ TEST_LIMITED(fault_connect_and_close_on_every_socket, 120)
 		do {
 			chat(&answer, &house, &(struct chat){.key = key});
 			answer_free(&answer);
+			if (validate(&house, key) != 200)
+				answer.status = 0;
 		} while (answer.status != 200 && now_ms() - began < 5000);
 		CHECK_INT(answer.status, 200);
-		CHECK_INT(validate(&house, key), 200);
 	}
 	/* and the tools' socket */
 	json_decref(tool("license", "suspend", key, NULL));
@@ -245,7 +246,9 @@ TEST_LIMITED(fault_stopped_worker, 60)
 	house_kill(&house, "validate-0", SIGCONT);
 	CHECK(house_kill(&house, "usage-0", SIGSTOP));
 	chat(&answer, &house, &(struct chat){.key = key});
-	CHECK(answer.status >= 500);
+	if (answer.status < 500)
+		test_fail(__FILE__, __LINE__, "%d: %.*s", answer.status,
+			  STR_ARG(answer.body));
 	answer_free(&answer);
 	CHECK_INT(validate(&house, key), 200);
 	house_kill(&house, "usage-0", SIGCONT);

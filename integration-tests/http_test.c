@@ -85,6 +85,7 @@ TEST_LIMITED(http_malformed_kinds_get_400_and_are_closed, 120)
 	};
 	struct house house;
 	bool is_closed;
+	int bad = 0;
 
 	house_init(&house);
 	const char *key = house_license("pro");
@@ -93,14 +94,15 @@ TEST_LIMITED(http_malformed_kinds_get_400_and_are_closed, 120)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int status = send_raw(&house, rows[i].bytes, &is_closed);
 
-		if (status != 0 && (status < 400 || status > 505))
-			test_fail(__FILE__, __LINE__, "%s: %d", rows[i].what,
-				  status);
-		if (!is_closed)
-			test_fail(__FILE__, __LINE__, "%s: not closed",
-				  rows[i].what);
-		CHECK_INT(validate(&house, key), 200);
+		if (is_closed &&
+		    (status == 0 || (status >= 400 && status <= 505)))
+			continue;
+		fprintf(stderr, "%s: %d%s\n", rows[i].what, status,
+			is_closed ? "" : ", not closed");
+		bad++;
 	}
+	CHECK_INT(bad, 0);
+	CHECK_INT(validate(&house, key), 200);
 	CHECK(house_pid(&house, "edge-0") > 0);
 	CHECK_INT(house_down(&house), 0);
 }
@@ -178,7 +180,8 @@ TEST_LIMITED(http_bombs, 120)
 		buf_printf(&bomb, "400\r\n%01024d\r\n", 0);
 	buf_add_z(&bomb, "0\r\n\r\n");
 	status = send_raw(&house, buf_str(&bomb), &is_closed);
-	CHECK(is_closed && (status == 413 || status == 0));
+	CHECK(is_closed);
+	CHECK(status == 413 || status == 0);
 	buf_fini(&bomb);
 	CHECK_INT(validate(&house, key), 200);
 	CHECK_INT(house_down(&house), 0);

@@ -63,7 +63,7 @@ TEST_LIMITED(validate_says_what_the_licence_is, 60)
 	CHECK_STR(json_str_at(body, "license.key"), str_of(masked));
 	CHECK_JSON_STR(body, "license.status", "active");
 	CHECK(str_starts(json_str_at(body, "license.id"), STR("lic_")));
-	CHECK(json_str_at(body, "license.expires_at").n == 20);
+	CHECK(json_str_at(body, "license.expires_at").n >= 20);
 	CHECK_JSON_STR(body, "plan.code", "pro");
 	CHECK_JSON_STR(body, "plan.features.0", "ai_proxy");
 	CHECK_JSON_INT(body, "plan.limits.requests_month", 1000);
