@@ -8,6 +8,7 @@
  * back to the free list only when libmicrohttpd says that it is over.
  */
 #include "edge/http_internal.h"
+#include "edge/raw.h"
 
 #include <assert.h>
 #include <microhttpd.h>
@@ -242,6 +243,16 @@ on_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
 	return MHD_YES;
 }
 
+/* The head's framing as it came, before the library's own reading of it. */
+static const char *
+framing_fault(struct http_connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+	    connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return raw_fault(connection->deadline.fd, info ? info->header_size : 0);
+}
+
 static enum MHD_Result
 request_begin(struct http_connection *connection, const char *url,
 	      const char *method, const char *version)
@@ -264,6 +275,8 @@ request_begin(struct http_connection *connection, const char *url,
 	fault = audit_end(&r->head, str_of(version));
 	if (connection->target_fault)
 		fault = connection->target_fault;
+	if (fault == NULL)
+		fault = framing_fault(connection);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_BODY);
 	http->options.calls->begin(r, fault);
 	if (!r->is_replied)
@@ -356,6 +369,7 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	loop_fd_remove(http->options.loop, connection->hangup);
 	connection->hangup = NULL;
 	connection->request = NULL;
+	raw_next(connection->deadline.fd);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
 	if (r == NULL)
 		return;
@@ -378,6 +392,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 		if (connection == NULL)
 			return;
 		deadlines_remove(&http->deadlines, &connection->deadline);
+		raw_forget(connection->deadline.fd);
 		http->connection_count--;
 		free(connection);
 		*socket_context = NULL;
@@ -393,6 +408,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 	http->connection_count++;
 	deadlines_add(&http->deadlines, &connection->deadline,
 		      info->connect_fd);
+	raw_watch(info->connect_fd);
 }
 
 /* --- the daemon in our loop ---------------------------------------------- */
