@@ -19,9 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if NNG_MAJOR_VERSION != 1
-#error "lib/bus is written for nng 1"
-#endif
+_Static_assert(NNG_MAJOR_VERSION == 1, "lib/bus is written for nng 1");
 
 #define NS_PER_S 1000000000
 #define CLOSE_NS_MAX NS_PER_S

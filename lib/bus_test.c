@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -688,21 +689,40 @@ TEST(bus_answer_of_another_peer_is_not_taken)
 /* --- other processes -------------------------------------------------------
  */
 
+/* A worker in a process of its own; returns when it listens. life_ms: it dies
+ * by a signal after that, 0 = not by itself. */
 static pid_t
-fork_worker(const char *name)
+fork_worker_for(const char *name, unsigned life_ms)
 {
-	pid_t pid = fork();
+	const struct itimerval life = {.it_value.tv_usec = life_ms * 1000};
 	static struct worker worker;
+	int ready[2];
+	char byte = 'r';
+	pid_t pid;
 
+	CHECK_INT(pipe(ready), 0);
+	pid = fork();
 	CHECK(pid >= 0);
-	if (pid > 0)
+	if (pid > 0) {
+		close(ready[1]);
+		CHECK_INT(read(ready[0], &byte, 1), 1);
+		close(ready[0]);
 		return pid;
+	}
 	mkdir("run", 0750);
 	CHECK_OK(loop_open(&loop));
 	worker_open(&worker, name);
 	CHECK_OK(bus_serve_tools(worker.bus, NULL));
+	CHECK_INT(setitimer(ITIMER_REAL, &life, NULL), 0);
+	CHECK_INT(write(ready[1], &byte, 1), 1);
 	loop_run(loop);
 	_exit(0);
+}
+
+static pid_t
+fork_worker(const char *name)
+{
+	return fork_worker_for(name, 0);
 }
 
 static void
@@ -912,7 +932,6 @@ TEST(bus_listeners_outlive_clients_that_connect_and_close)
 	CHECK_OK(bus_doorbell_open(worker.bus, NULL));
 	knock("run/work-0.sock", 1000);
 	knock("run/work-0.bell", 1000);
-	UNTIL(access("run/tool-0.tools", F_OK) == 0);
 	knock("run/tool-0.tools", 1000);
 	asker_open(&asker, 1, 1);
 	UNTIL(is_alive(&asker, 0));
@@ -932,7 +951,7 @@ TEST(bus_listeners_outlive_clients_that_connect_and_close)
 	end_child(pid);
 }
 
-/* A process that starts a worker again and again and kills it in mid-work. */
+/* A process that starts a worker again and again, which dies in mid-work. */
 static pid_t
 fork_killer(const char *name, unsigned kills)
 {
@@ -943,10 +962,9 @@ fork_killer(const char *name, unsigned kills)
 		return pid;
 	srandom(5);
 	for (unsigned i = 0; i < kills; i++) {
-		pid_t worker = fork_worker(name);
+		unsigned life_ms = 15 + (unsigned)random() % 40;
 
-		usleep(20000 + (useconds_t)random() % 40000);
-		end_child(worker);
+		waitpid(fork_worker_for(name, life_ms), NULL, 0);
 	}
 	CHECK_INT(mkdir("killed", 0750), 0);
 	fork_worker(name);
@@ -1023,8 +1041,6 @@ TEST(bus_tools_ask_and_are_told_why_not)
 
 	buf_init(&answer, 100);
 	mkdir("run", 0750);
-	while (access("run/work-0.tools", F_OK) != 0)
-		usleep(1000);
 	CHECK_ERR(bus_tool_call("run", "work-9", ECHO, STR("x"), 5000,
 				&answer_err, &answer, &why),
 		  ERR_UNAVAILABLE);
