@@ -130,7 +130,7 @@ bus_doorbell_listen(struct bus *bus, const char *name, bus_doorbell_fn *fn,
 	struct bus_bell *bell;
 	struct listen *listen;
 	enum err e = link_path(path, bus->run_dir, name, "bell", NULL);
-	int fd;
+	int fd = -1;
 
 	if (e == ERR_OK)
 		e = bell_of(bus, &bell);

@@ -279,15 +279,15 @@ int64_t
 proc_resident_bytes(void)
 {
 	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	char text[128] = "";
-	long long total, resident;
+	char text[128] = "", *second;
+	long long pages;
 	ssize_t n;
 
 	if (fd < 0)
 		return 0;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	if (n <= 0 || sscanf(text, "%lld %lld", &total, &resident) != 2)
-		return 0;
-	return (int64_t)resident * sysconf(_SC_PAGESIZE);
+	second = n > 0 ? strchr(text, ' ') : NULL;
+	pages = second ? strtoll(second, NULL, 10) : 0;
+	return pages > 0 ? (int64_t)pages * sysconf(_SC_PAGESIZE) : 0;
 }
