@@ -20,8 +20,7 @@
 #define VALIDATE_WINDOW 2u /* and at each validator */
 #define TRACEPARENT_BYTES 55
 
-/* --- which provider
- * ------------------------------------------------------------ */
+/* --- which provider -------------------------------------------------- */
 
 static enum err
 refuse(struct context *context, enum err err, const char *field,
@@ -93,8 +92,7 @@ choose(struct context *context, struct request *request,
 	return check_is_on(context, row);
 }
 
-/* --- a request
- * -------------------------------------------------------------------- */
+/* --- a request ------------------------------------------------------- */
 
 static bool
 is_hex(struct str s)
@@ -206,8 +204,7 @@ static const struct worker_row rows[] = {
     {&models_list_schema, &models_answer_schema, proxy_models},
 };
 
-/* --- the worker
- * --------------------------------------------------------------------- */
+/* --- the worker ------------------------------------------------------ */
 
 static void
 proxy_close(void *state)

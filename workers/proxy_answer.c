@@ -120,8 +120,7 @@ job_begin_stream(struct job *job)
 		send_part(job, STR(""), false);
 }
 
-/* --- what waits for the settlement
- * -------------------------------------------- */
+/* --- what waits for the settlement ----------------------------------- */
 
 static void
 add_member(struct buf *out, const char *name, struct str text)
@@ -225,8 +224,7 @@ job_answer_end(struct job *job, bool waits_for_settlement)
 	job_pump(job);
 }
 
-/* --- failures ---------------------------------------------------------------
- */
+/* --- failures -------------------------------------------------------- */
 
 void
 job_answer_failure(struct job *job, enum err err, struct str message,

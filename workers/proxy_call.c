@@ -13,8 +13,7 @@
 static void call_once(void *ctx);
 static void on_watch(void *ctx);
 
-/* --- again, or not ----------------------------------------------------------
- */
+/* --- again, or not --------------------------------------------------- */
 
 /* Between half and one and a half of 100 ms, 200 ms; at least what the
  * provider wished. -1: not again. */
@@ -47,8 +46,7 @@ call_again(struct job *job)
 	return true;
 }
 
-/* --- answers that are no 2xx
- * -------------------------------------------------- */
+/* --- answers that are no 2xx ----------------------------------------- */
 
 /* The sentence of {"error": {"message"}}; absent when there is none. */
 static struct str
@@ -152,8 +150,7 @@ error_status(struct job *job)
 		job_fail(job, ERR_UPSTREAM_FAILED, NULL, 0);
 }
 
-/* --- one call
- * ------------------------------------------------------------------ */
+/* --- one call -------------------------------------------------------- */
 
 static void
 call_over(struct job *job, const struct upstream_end *end)

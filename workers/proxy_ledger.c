@@ -57,8 +57,7 @@ ask(struct job *job, const struct schema *schema, const void *in,
 	return err;
 }
 
-/* --- reserve ----------------------------------------------------------------
- */
+/* --- reserve --------------------------------------------------------- */
 
 static void
 reserve_again(struct job *job)
@@ -175,8 +174,7 @@ job_reserve(struct job *job)
 	reserve_ask(job);
 }
 
-/* --- settle ------------------------------------------------------------------
- */
+/* --- settle ---------------------------------------------------------- */
 
 static void
 settle_over(struct job *job)

@@ -62,8 +62,7 @@ take_model(struct job *job, struct str raw)
 		     str_bytes(raw.p + 1, raw.n - 2));
 }
 
-/* --- streams
- * ------------------------------------------------------------------ */
+/* --- streams --------------------------------------------------------- */
 
 static void
 pass_event(struct job *job, const struct sse_event *event,
@@ -113,8 +112,7 @@ read_stream(struct job *job, struct str bytes)
 	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
 }
 
-/* --- bodies
- * ------------------------------------------------------------------- */
+/* --- bodies ---------------------------------------------------------- */
 
 enum upstream_take
 job_read_body(struct job *job, struct str bytes)
@@ -131,8 +129,7 @@ job_read_body(struct job *job, struct str bytes)
 	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
 }
 
-/* --- the settlement
- * ----------------------------------------------------------- */
+/* --- the settlement -------------------------------------------------- */
 
 static int64_t
 known_or(int64_t n, int64_t otherwise)
@@ -224,8 +221,7 @@ job_abandon(struct job *job)
 	job_settle(job);
 }
 
-/* --- the end
- * ------------------------------------------------------------------ */
+/* --- the end --------------------------------------------------------- */
 
 static void
 stream_end(struct job *job, enum err err)

@@ -281,7 +281,7 @@ request_read(struct request *out, enum request_shape shape, struct str body,
 	return err == ERR_OK ? take_all(&reading) : err;
 }
 
-/* --- the body that goes out ---------------------------------------------- */
+/* --- the body that goes out ------------------------------------------ */
 
 static void
 write_comma(struct buf *out, bool *is_first)

@@ -58,8 +58,7 @@ struct socket_watch {
 	struct loop_fd *fd;
 };
 
-/* --- curl's callbacks ------------------------------------------------------
- */
+/* --- curl's callbacks ------------------------------------------------ */
 
 static bool
 address_is_loopback(const struct curl_sockaddr *address)
@@ -148,8 +147,7 @@ on_body(char *p, size_t size, size_t count, void *ctx)
 	return 0;
 }
 
-/* --- the loop --------------------------------------------------------------
- */
+/* --- the loop -------------------------------------------------------- */
 
 static void
 call_free(struct upstream_call *call)
@@ -312,8 +310,7 @@ on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *ctx, void *own)
 	return 0;
 }
 
-/* --- open and close ---------------------------------------------------------
- */
+/* --- open and close -------------------------------------------------- */
 
 enum err
 upstream_open(struct upstream **out, struct loop *loop, int64_t connect_ms,
@@ -446,8 +443,7 @@ upstream_target_close(struct upstream_target *target)
 	free(target);
 }
 
-/* --- calls -------------------------------------------------------------------
- */
+/* --- calls ----------------------------------------------------------- */
 
 /* Everything that does not change from call to call. */
 static bool

@@ -14,7 +14,7 @@
 
 #define RETRY_AFTER_MAX_S 86400
 
-/* --- base URLs ------------------------------------------------------------ */
+/* --- base URLs ------------------------------------------------------- */
 
 static bool
 host_is_loopback(struct str host)
@@ -87,8 +87,7 @@ upstream_base_check(const char *base, struct why *why)
 	return ERR_OK;
 }
 
-/* --- header lines ------------------------------------------------------------
- */
+/* --- header lines ---------------------------------------------------- */
 
 static bool
 header_is(struct str line, const char *name, struct str *value)

@@ -108,8 +108,7 @@ provider_of_model(struct str model)
 	return NULL;
 }
 
-/* --- which are on -----------------------------------------------------------
- */
+/* --- which are on ---------------------------------------------------- */
 
 static const char *
 conf_text(const struct conf *conf, size_t at)

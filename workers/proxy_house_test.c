@@ -1,0 +1,396 @@
+/*
+ * proxy_house: see proxy_house_test.h.
+ */
+#include "workers/proxy_house_test.h"
+
+#include "workers/workers.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- the provider ---------------------------------------------------- */
+
+bool
+text_has(struct str s, const char *text)
+{
+	return memmem(s.p, s.n, text, strlen(text)) != NULL;
+}
+
+static bool
+provide_stream(int fd, struct str request)
+{
+	scripted_sse_head(fd);
+	scripted_chunk(fd, STR(": keep-alive\n\n"));
+	scripted_chunk(fd, STR(DELTA("one ")));
+	if (text_has(request, "gpt-error")) {
+		scripted_chunk(fd, STR("data: {\"error\":{\"message\":"
+				       "\"secret words\"}}\n\n"));
+		scripted_wait_gone(fd);
+		return false;
+	}
+	if (text_has(request, "gpt-forever")) {
+		scripted_wait_gone(fd);
+		return false;
+	}
+	scripted_chunk(fd, STR(DELTA("two") "data: {\"choi"));
+	if (text_has(request, "gpt-cut"))
+		return false;
+	scripted_chunk(fd, STR("ces\":[]}\n\n"));
+	scripted_chunk(fd, STR(STREAM_END));
+	scripted_chunk_end(fd);
+	return true;
+}
+
+static void
+provide_big(int fd, size_t bytes)
+{
+	static const char head[] = "{\"choices\":[{\"message\":{\"content\":\"";
+	static const char tail[] = "\"}}]}";
+	char *text = malloc(bytes);
+
+	memset(text, 'x', bytes);
+	memcpy(text, head, sizeof(head) - 1);
+	memcpy(text + bytes - (sizeof(tail) - 1), tail, sizeof(tail) - 1);
+	scripted_answer(fd, 200, "application/json", "",
+			str_bytes(text, bytes));
+	free(text);
+}
+
+static bool
+provide(int fd, struct str request, unsigned nth)
+{
+	const char *json = "application/json";
+
+	if (text_has(request, "\"stream\":true"))
+		return provide_stream(fd, request);
+	if (text_has(request, "gpt-503") && nth == 1)
+		scripted_answer(fd, 503, "text/html", "", STR("<h1>no</h1>"));
+	else if (text_has(request, "gpt-400"))
+		scripted_answer(fd, 400, json, "Set-Cookie: a=b\r\n",
+				STR(REFUSAL));
+	else if (text_has(request, "gpt-401"))
+		scripted_answer(fd, 401, json, "", STR(REFUSAL));
+	else if (text_has(request, "gpt-429"))
+		scripted_answer(fd, 429, json, "retry-after-ms: 30\r\n",
+				STR("{}"));
+	else if (text_has(request, "gpt-big"))
+		provide_big(fd, 1000000);
+	else if (text_has(request, "gpt-flood"))
+		provide_big(fd, 9u << 20);
+	else if (text_has(request, "gpt-nousage"))
+		scripted_answer(fd, 200, json, "", STR(ANSWER_HEAD "}"));
+	else if (text_has(request, "gpt-garbage"))
+		scripted_answer(fd, 200, json, "", STR("<html>"));
+	else if (text_has(request, "gpt-silent"))
+		scripted_wait_gone(fd);
+	else
+		scripted_answer(fd, 200, json, "", STR(ANSWER));
+	return !text_has(request, "gpt-silent");
+}
+
+/* --- the house ------------------------------------------------------- */
+
+static void
+answer_as(struct bus *bus, struct bus_from *from, enum err err,
+	  const struct schema *schema, const void *body)
+{
+	struct buf out;
+
+	buf_init(&out, 1u << 20);
+	schema_encode(schema, body, &out);
+	CHECK(!out.is_failed);
+	bus_answer(bus, from, err, buf_str(&out));
+	buf_fini(&out);
+}
+
+static void
+answer_err(struct bus *bus, struct bus_from *from, enum err err)
+{
+	struct failure failure;
+
+	schema_clear(&failure_schema, &failure);
+	failure.message = STR("the ledger says no");
+	failure.retry_after_ms = 1234;
+	answer_as(bus, from, err, &failure_schema, &failure);
+}
+
+void
+house_answer_reserved(struct house *house, struct bus_from *from)
+{
+	struct reserved reserved;
+
+	schema_clear(&reserved_schema, &reserved);
+	reserved.license_id = STR("lic_1");
+	reserved.rate_limit = 100;
+	reserved.rate_remaining = 99;
+	reserved.rate_reset_ms = 36000;
+	answer_as(house->ledger, from, ERR_OK, &reserved_schema, &reserved);
+}
+
+void
+house_answer_settled(struct house *house, struct bus_from *from)
+{
+	struct settled settled = {77, 88, STR("EUR")};
+
+	answer_as(house->ledger, from, ERR_OK, &settled_schema, &settled);
+}
+
+/* The decoded struct's strings live in the house's arena. */
+void
+house_decode(struct house *house, const struct schema *schema, struct str body,
+	     void *out)
+{
+	struct str kept = arena_str(&house->arena, body);
+
+	CHECK_OK(schema_decode(schema, kept, out, &house->arena, NULL));
+}
+
+static void
+on_reserve(struct house *house, const struct bus_request *request)
+{
+	house->reserves++;
+	house_decode(house, &reserve_schema, request->body, &house->reserve);
+	if (house->reserve_failures) {
+		house->reserve_failures--;
+		answer_err(house->ledger, request->from, house->away_err);
+	} else if (house->reserve_err != ERR_OK) {
+		answer_err(house->ledger, request->from, house->reserve_err);
+	} else if (house->is_reserve_held) {
+		house->held_reserve = request->from;
+	} else {
+		house_answer_reserved(house, request->from);
+	}
+}
+
+static void
+on_settle(struct house *house, const struct bus_request *request)
+{
+	house->settles++;
+	house_decode(house, &settle_schema, request->body, &house->settle);
+	if (house->settle_failures) {
+		house->settle_failures--;
+		answer_err(house->ledger, request->from, house->away_err);
+	} else if (house->is_settle_held) {
+		house->held_settle = request->from;
+	} else {
+		house_answer_settled(house, request->from);
+	}
+}
+
+static void
+on_ledger_request(void *ctx, const struct bus_request *request)
+{
+	struct house *house = ctx;
+
+	if (request->type == MSG_reserve)
+		on_reserve(house, request);
+	else if (request->type == MSG_settle)
+		on_settle(house, request);
+	else
+		test_fail(__FILE__, __LINE__, "message %u", request->type);
+}
+
+static void
+on_validate_request(void *ctx, const struct bus_request *request)
+{
+	struct priced_model models[] = {
+	    {STR("gpt-4o"), STR("openai"), 1000},
+	    {STR("deepseek-chat"), STR("deepseek"), 1000},
+	    {STR("old"), STR("nobody"), 1000},
+	    {STR("gpt-4o-mini"), STR("openai"), SCHEMA_INT_NONE},
+	};
+	struct prices_answer prices = {models, 4};
+	struct house *house = ctx;
+	struct prices_get get;
+
+	CHECK_INT(request->type, MSG_prices_get);
+	house_decode(house, &prices_get_schema, request->body, &get);
+	if (str_eq(get.key, STR(LICENSE_KEY)))
+		answer_as(house->validate, request->from, ERR_OK,
+			  &prices_answer_schema, &prices);
+	else
+		answer_err(house->validate, request->from, ERR_NOT_FOUND);
+}
+
+static void
+on_cancelled(void *ctx, struct bus_from *from)
+{
+	(void)ctx;
+	(void)from;
+}
+
+static void
+on_credit(void *ctx, struct bus_from *from)
+{
+	(void)ctx;
+	(void)from;
+}
+
+static _Noreturn void
+run_proxy(const struct house *house, const char *openai_key,
+	  const char *silence_ms)
+{
+	static char name[] = "chatello-proxy", flag[] = "--data", data[] = "d";
+	char *argv[] = {name, flag, data, NULL};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setenv("OPENAI_API_KEY", openai_key, 1);
+	setenv("OPENAI_BASE_URL", house->provider.base, 1);
+	setenv("DEEPSEEK_API_KEY", "", 1);
+	setenv("CHATELLO_UPSTREAM_SILENCE_MS", silence_ms, 1);
+	exit(pool_main(&proxy_worker, 3, argv));
+}
+
+void
+house_open_with(struct house *house, const char *openai_key,
+		const char *silence_ms)
+{
+	struct bus_peer_state state = {.is_alive = false};
+	struct why why;
+
+	memset(house, 0, sizeof(*house));
+	arena_init(&house->arena, 64u << 20);
+	CHECK(mkdir("d", 0750) == 0 && mkdir("d/run", 0750) == 0);
+	scripted_start(&house->provider, provide);
+	house->proxy = fork();
+	CHECK(house->proxy >= 0);
+	if (house->proxy == 0)
+		run_proxy(house, openai_key, silence_ms);
+	CHECK_OK(loop_open(&house->loop));
+	CHECK_OK(
+	    bus_open(&house->ledger, house->loop, "d/run", "usage-0", &why));
+	CHECK_OK(bus_serve_kind(house->ledger, "proxy", 1));
+	bus_serve(house->ledger, on_ledger_request, on_cancelled, on_credit,
+		  house);
+	CHECK_OK(bus_open(&house->validate, house->loop, "d/run", "validate-0",
+			  &why));
+	CHECK_OK(bus_serve_kind(house->validate, "proxy", 1));
+	bus_serve(house->validate, on_validate_request, on_cancelled, on_credit,
+		  house);
+	CHECK_OK(bus_open(&house->edge, house->loop, "d/run", "edge-0", &why));
+	CHECK_OK(bus_pool_open(house->edge, "proxy", 1, 0, &house->pool));
+	while (!state.is_alive) {
+		CHECK_OK(loop_turn(house->loop, 50));
+		bus_pool_state(house->pool, 0, &state);
+	}
+}
+
+void
+house_open(struct house *house)
+{
+	house_open_with(house, "sk-canary", "60000");
+}
+
+/* Also waits until the proxy has nothing in flight: it exits well only then. */
+void
+house_close(struct house *house)
+{
+	int status = -1;
+
+	CHECK(kill(house->proxy, SIGTERM) == 0);
+	while (waitpid(house->proxy, &status, WNOHANG) == 0)
+		CHECK_OK(loop_turn(house->loop, 10));
+	CHECK_INT(status, 0);
+	bus_close(house->edge);
+	bus_close(house->validate);
+	bus_close(house->ledger);
+	loop_close(house->loop);
+	scripted_stop(&house->provider);
+	arena_fini(&house->arena);
+}
+
+/* --- asking ---------------------------------------------------------- */
+
+static void
+take_last(struct reply *reply, const struct bus_answer *answer)
+{
+	reply->is_over = true;
+	reply->err = answer->err;
+	if (answer->err != ERR_OK && answer->body.n)
+		house_decode(reply->house, &failure_schema, answer->body,
+			     &reply->failure);
+}
+
+static void
+on_reply(void *ctx, const struct bus_answer *answer)
+{
+	struct reply *reply = ctx;
+
+	CHECK(!reply->is_over);
+	reply->parts++;
+	if (answer->err == ERR_OK && !reply->has_head) {
+		house_decode(reply->house, &ai_head_schema, answer->body,
+			     &reply->head);
+		reply->has_head = true;
+		buf_add_str(&reply->body, reply->head.body);
+	} else if (answer->err == ERR_OK) {
+		buf_add_str(&reply->body, answer->body);
+	}
+	CHECK(!reply->body.is_failed);
+	if (answer->is_last) {
+		take_last(reply, answer);
+		return;
+	}
+	reply->uncredited += answer->body.n;
+	if (reply->gives_no_credit)
+		return;
+	bus_credit(reply->house->edge, reply->id, reply->uncredited);
+	reply->uncredited = 0;
+}
+
+void
+house_ask(struct house *house, struct reply *reply, const char *shape,
+	  struct str body)
+{
+	struct bus_ask ask = {.type = MSG_ai_request,
+			      .deadline_ms = 60000,
+			      .fn = on_reply,
+			      .ctx = reply};
+	struct ai_request request;
+	struct buf out;
+
+	memset(reply, 0, sizeof(*reply));
+	reply->house = house;
+	schema_clear(&failure_schema, &reply->failure);
+	buf_init(&reply->body, 2 * BODY_BYTES_MAX);
+	schema_clear(&ai_request_schema, &request);
+	request.request_id = STR("req-1");
+	request.key = STR(LICENSE_KEY);
+	request.domain = STR("shop.example");
+	request.shape = str_of(shape);
+	request.traceparent =
+	    STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	request.body = body;
+	buf_init(&out, 2 * BODY_BYTES_MAX);
+	schema_encode(&ai_request_schema, &request, &out);
+	ask.body = buf_str(&out);
+	CHECK_OK(bus_ask(house->pool, &ask, &reply->id));
+	buf_fini(&out);
+}
+
+void
+house_turn_until(struct house *house, const bool *flag)
+{
+	while (!*flag)
+		CHECK_OK(loop_turn(house->loop, 1000));
+}
+
+void
+house_turn_until_settled(struct house *house, unsigned settles)
+{
+	while (house->settles < settles)
+		CHECK_OK(loop_turn(house->loop, 1000));
+}
+
+void
+house_ask_whole(struct house *house, struct reply *reply, const char *shape,
+		struct str body)
+{
+	house_ask(house, reply, shape, body);
+	house_turn_until(house, &reply->is_over);
+}

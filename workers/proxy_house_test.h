@@ -1,0 +1,100 @@
+/*
+ * proxy_house: a proxy as the process that it is, for its tests, between an
+ * edge, a ledger and a validator, which are played here on the real bus, and
+ * a scripted provider that answers by the model's name.
+ */
+#ifndef WORKERS_PROXY_HOUSE_TEST_H
+#define WORKERS_PROXY_HOUSE_TEST_H
+
+#include "lib/test.h"
+#include "workers/proxy.h"
+#include "workers/scripted_test.h"
+
+#define BODY_BYTES_MAX (8u << 20)
+#define LICENSE_KEY "CHA-TEST-1234-5678-ABCD"
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]"
+#define USAGE                                                                  \
+	"{\"prompt_tokens\":20,\"completion_tokens\":5,\"total_tokens\":25,"   \
+	"\"prompt_tokens_details\":{\"cached_tokens\":8},"                     \
+	"\"completion_tokens_details\":{\"reasoning_tokens\":2}}"
+#define ANSWER_HEAD                                                            \
+	"{\"id\":\"c1\",\"model\":\"gpt-json-1\",\"choices\":[{\"index\":0,"   \
+	"\"message\":{\"role\":\"assistant\",\"content\":\"Hi \\u00e8\"},"     \
+	"\"finish_reason\":\"stop\"}]"
+#define ANSWER ANSWER_HEAD ",\"usage\":" USAGE "}"
+#define REFUSAL                                                                \
+	"{\"error\":{\"message\":\"bad stop\",\"type\":"                       \
+	"\"invalid_request_error\",\"param\":\"stop\",\"code\":null}}"
+#define DELTA(text)                                                            \
+	"data: {\"model\":\"gpt-s\",\"choices\":[{\"index\":0,\"delta\":{"     \
+	"\"content\":\"" text "\"}}],\"usage\":null}\n\n"
+#define STREAM_END                                                             \
+	"data: {\"choices\":[],\"usage\":" USAGE "}\n\ndata: [DONE]\n\n"
+
+#define OPENAI(model) STR("{\"model\":\"" model "\"," MESSAGES "}")
+#define OPENAI_STREAM(model)                                                   \
+	STR("{\"model\":\"" model "\",\"stream\":true," MESSAGES "}")
+
+struct house {
+	struct scripted provider;
+	pid_t proxy;
+	struct loop *loop;
+	struct bus *edge, *ledger, *validate;
+	struct bus_pool *pool;
+	struct arena arena;
+
+	/* What the ledger does and saw. */
+	enum err reserve_err;
+	unsigned reserve_failures; /* so many times before it answers */
+	unsigned settle_failures;
+	enum err away_err;
+	bool is_settle_held;
+	struct bus_from *held_settle;
+	bool is_reserve_held;
+	struct bus_from *held_reserve;
+	unsigned reserves, settles;
+	struct reserve reserve; /* the last ones */
+	struct settle settle;
+};
+
+/* What came back. */
+struct reply {
+	struct house *house;
+	uint64_t id;
+	bool is_over;
+	enum err err;
+	bool has_head;
+	struct ai_head head;
+	struct failure failure;
+	struct buf body;
+	size_t uncredited;
+	bool gives_no_credit;
+	unsigned parts;
+};
+
+bool text_has(struct str s, const char *text);
+
+/* openai_key "": no provider is on. Returns when the proxy can be asked. */
+void house_open_with(struct house *house, const char *openai_key,
+		     const char *silence_ms);
+void house_open(struct house *house);
+/* Waits until nothing is in flight: the proxy exits well only then. */
+void house_close(struct house *house);
+
+/* Asks as edge-0 with the request id req-1; house_ask_whole until it is over.
+ */
+void house_ask(struct house *house, struct reply *reply, const char *shape,
+	       struct str body);
+void house_ask_whole(struct house *house, struct reply *reply,
+		     const char *shape, struct str body);
+void house_turn_until(struct house *house, const bool *flag);
+void house_turn_until_settled(struct house *house, unsigned settles);
+
+/* The ledger's answers, for questions that were held. */
+void house_answer_reserved(struct house *house, struct bus_from *from);
+void house_answer_settled(struct house *house, struct bus_from *from);
+/* The decoded struct's strings live in the house's arena. */
+void house_decode(struct house *house, const struct schema *schema,
+		  struct str body, void *out);
+
+#endif
