@@ -107,8 +107,8 @@ ai_consumed(struct http_request *r, size_t bytes)
 	if (own > bytes)
 		own = bytes;
 	r->stream.uncredited -= own;
-	if (r->is_asked && bytes > own)
-		bus_credit(edge_of(r)->bus, r->ask_id, bytes - own);
+	if (r->ask.is_asked && bytes > own)
+		bus_credit(edge_of(r)->bus, r->ask.id, bytes - own);
 }
 
 static void
@@ -123,7 +123,7 @@ stream_begin(struct http_request *r, const struct ai_head *head, size_t bytes)
 	http_stream(r, (int)head->status,
 		    arena_str(&r->arena, head->content_type).p);
 	/* The head's own bytes are read already. */
-	bus_credit(edge_of(r)->bus, r->ask_id, bytes - head->body.n);
+	bus_credit(edge_of(r)->bus, r->ask.id, bytes - head->body.n);
 	if (head->body.n > 0 && !stream_part(r, head->body))
 		return;
 	r->stream.last_part_ns = loop_now_ns(edge_of(r)->loop);

@@ -1,6 +1,8 @@
 /*
  * ask: a question to a pool of workers for one HTTP request, and what becomes
- * of it when the answer, an error, or the end of the request comes first.
+ * of it when the answer, an error, or the end of the request comes first. While
+ * a pool has nobody (a worker restarts, this edge has just begun) its questions
+ * wait a moment, so that a restart fails no request.
  */
 #ifndef EDGE_ASK_H
 #define EDGE_ASK_H
@@ -14,6 +16,7 @@ struct ask {
 	const void *in;
 	bool is_repeatable; /* a read: may be asked again elsewhere */
 	bool takes_errors;  /* fn hears of them too; else they are replied */
+	bool is_impatient;  /* does not wait for a worker to come */
 	uint32_t deadline_ms;
 	void (*fn)(struct http_request *request,
 		   const struct bus_answer *answer);
@@ -22,6 +25,8 @@ struct ask {
 /* One question at a time for each request. When it cannot even be asked, the
  * request is refused (takes_errors: fn is called) before this returns. */
 void ask(struct http_request *request, const struct ask *question);
+/* A worker came: those that wait are asked. */
+void ask_waiting(struct edge *edge);
 /* The request is over: the answer is no longer wanted. */
 void ask_end(struct http_request *request);
 /* Refuses with what a worker said: body is a failure message. */

@@ -5,6 +5,7 @@
  */
 #include "edge/edge.h"
 
+#include "edge/ask.h"
 #include "edge/routes.h"
 #include "lib/log.h"
 #include "lib/proc.h"
@@ -122,10 +123,20 @@ on_signal(void *ctx, int signal, int64_t pid)
 }
 
 static void
+on_came(void *ctx)
+{
+	ask_waiting(ctx);
+}
+
+static void
 on_peer(void *ctx, const struct bus_peer_state *state)
 {
-	(void)ctx;
+	struct edge *edge = ctx;
+
 	log_info("edge-peer", "peer=%s alive=%d", state->name, state->is_alive);
+	if (state->is_alive && edge->waiting.count > 0)
+		loop_timer_set(edge->loop, &edge->waiting.timer, 0, on_came,
+			       edge);
 }
 
 enum err
@@ -161,6 +172,7 @@ edge_close(struct edge *edge)
 	if (edge->loop) {
 		loop_timer_clear(edge->loop, &edge->watchdog);
 		loop_timer_clear(edge->loop, &edge->drain);
+		loop_timer_clear(edge->loop, &edge->waiting.timer);
 	}
 	if (edge->bus)
 		bus_close(edge->bus);

@@ -35,6 +35,13 @@ struct edge {
 	struct bus_pool *pools[EDGE_POOLS];
 	struct listener listeners[EDGE_LISTENERS];
 	size_t bodies_held; /* bytes of request bodies in memory */
+	struct {	    /* edge/ask.c: questions without a worker */
+		struct http_request *first; /* the oldest */
+		struct http_request *last;
+		unsigned count;
+		size_t bytes;
+		struct loop_timer timer;
+	} waiting;
 	struct loop_timer watchdog;
 	struct loop_timer drain;
 	int64_t drain_until_ns; /* 0 = serving */

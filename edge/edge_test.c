@@ -97,10 +97,36 @@ TEST(edge_refuses_validations_itself)
 	CHECK_HAS(
 	    "{\"error\":{\"code\":\"STORE_FULL\",\"message\":\"because\"");
 	CHECK_HAS("Retry-After: 1\r\n");
-	world_worker_close(POOL_VALIDATE);
+	world_worker_close(POOL_VALIDATE); /* waits for another, in vain */
 	world_post("/api/validate", KEY, "");
 	CHECK_STATUS("503");
 	CHECK(!world_has("valid\":false"));
+	CHECK_INT(edge.waiting.count, 0);
+	CHECK_INT(edge.waiting.bytes, 0);
+	world_end();
+}
+
+/* A restart of a worker fails nobody. */
+TEST(edge_waits_for_a_worker)
+{
+	int first, second;
+
+	world_begin();
+	world_worker_close(POOL_VALIDATE);
+	UNTIL(!world_is_alive());
+	first = world_client(LISTENER_PUBLIC);
+	second = world_client(LISTENER_PUBLIC);
+	talk_say(first,
+		 "POST /api/validate HTTP/1.1\r\nHost: a\r\n" KEY "\r\n");
+	talk_say(second,
+		 "POST /api/validate HTTP/1.1\r\nHost: a\r\n" KEY "\r\n");
+	UNTIL(edge.waiting.count == 2);
+	close(second);
+	UNTIL(http_connections(edge.listeners[LISTENER_PUBLIC].http) == 2);
+	world_worker_open(POOL_VALIDATE);
+	CHECK(talk_hear(edge.loop, first, "\"valid\":true"));
+	CHECK_INT(edge.waiting.count, 0);
+	close(first);
 	world_end();
 }
 

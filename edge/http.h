@@ -52,11 +52,22 @@ struct http_request {
 	struct arena arena;
 	struct buf out; /* the answer's bytes: they must last to its end */
 	struct buf scratch;
-	struct str key;	   /* the licence key, when the route takes one */
-	struct str domain; /* the site; absent = not said */
-	bool is_asked;	   /* a worker has it: ask_id is the bus's */
-	bool takes_errors; /* on_answer also hears of failures */
-	uint64_t ask_id;
+	struct str key;	       /* the licence key, when the route takes one */
+	struct str domain;     /* the site; absent = not said */
+	struct {	       /* edge/ask.c */
+		bool is_asked; /* a worker has it: id is the bus's */
+		bool takes_errors; /* on_answer also hears of failures */
+		bool is_repeatable;
+		bool was_repeated;
+		bool is_waiting; /* for a worker to come */
+		unsigned pool;
+		uint16_t type;
+		uint32_t deadline_ms; /* from began_ns */
+		int64_t began_ns;
+		uint64_t id;
+		struct http_request *previous; /* among those that wait */
+		struct http_request *next;
+	} ask;
 	void (*on_answer)(struct http_request *request,
 			  const struct bus_answer *answer);
 	void (*on_end)(struct http_request *request); /* NULL: none */

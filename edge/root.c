@@ -87,6 +87,7 @@ serve_health(struct http_request *r)
 		   .in = &question,
 		   .is_repeatable = true,
 		   .takes_errors = true,
+		   .is_impatient = true,
 		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_store_status,
 	       });

@@ -259,6 +259,7 @@ world_begin(void)
 	char program[] = "chatello-edge", flag[] = "--data=.";
 	char *argv[] = {program, flag, NULL};
 	struct why why = {"", ""};
+	unsigned i;
 	int argc = 2;
 
 	CHECK(mkdir("run", 0750) == 0);
@@ -270,9 +271,8 @@ world_begin(void)
 	snprintf(edge.name, sizeof(edge.name), "edge-0");
 	log_open("edge-0", LOG_ERROR, LOG_TEXT);
 	CHECK_OK(edge_open(&edge, &why));
-	worker_open(POOL_VALIDATE, on_reads);
-	worker_open(POOL_PROXY, on_ai);
-	worker_open(POOL_USAGE, on_writes);
+	for (i = 0; i < EDGE_POOLS; i++)
+		world_worker_open((enum edge_pool)i);
 	UNTIL(world_is_alive());
 }
 
@@ -328,4 +328,16 @@ world_worker_close(enum edge_pool pool)
 {
 	bus_close(workers[pool].bus);
 	workers[pool].bus = NULL;
+}
+
+void
+world_worker_open(enum edge_pool pool)
+{
+	static bus_request_fn *const handlers[EDGE_POOLS] = {
+	    [POOL_VALIDATE] = on_reads,
+	    [POOL_PROXY] = on_ai,
+	    [POOL_USAGE] = on_writes,
+	};
+
+	worker_open(pool, handlers[pool]);
 }

@@ -32,6 +32,7 @@ extern struct worker workers[EDGE_POOLS];
 void world_begin(void);
 void world_end(void);
 void world_worker_close(enum edge_pool pool);
+void world_worker_open(enum edge_pool pool);
 bool world_is_alive(void);
 int world_client(enum edge_listener listener);
 /* One request on a connection of its own, to its end. */
