@@ -197,20 +197,21 @@ scan_row(void *ctx, const struct engine_row *row)
 {
 	struct scan *scan = ctx;
 	int order = scan->after.p ? str_cmp(row->key, scan->after) : 1;
+	bool has_prefix;
 
 	if (order == 0 && scan->count == 0 && !scan->is_ending)
 		return true; /* the key to go on behind */
-	if (order <= 0)
-		scan->err = ERR_STORE_CORRUPT;
-	else if (!scan->is_ending && str_starts(row->key, scan->prefix))
+	if (order > 0 && scan->is_ending)
+		return false;
+	has_prefix = str_starts(row->key, scan->prefix);
+	if (order > 0 && has_prefix)
 		scan->err = take_row(scan, row);
-	else if (!scan->is_ending &&
+	else if (order <= 0 ||
 		 !engine_is_sound(scan->table, row->key, row->sealed))
 		scan->err = ERR_STORE_CORRUPT;
-	if (scan->err != ERR_OK || scan->is_ending)
+	if (scan->err != ERR_OK)
 		return false;
-	scan->is_ending =
-	    !str_starts(row->key, scan->prefix) || scan->count == scan->limit;
+	scan->is_ending = !has_prefix || scan->count == scan->limit;
 	scan->after = row->key;
 	return true;
 }
@@ -440,8 +441,8 @@ sort_writes(struct store *store, const struct store_group *group)
 
 	if (n > store->sorted_room) {
 		size_t room = n > SORTED_KEPT ? n : SORTED_KEPT;
-		const struct store_write **sorted =
-		    realloc(store->sorted, room * sizeof(*sorted));
+		const struct store_write **sorted = realloc(
+		    store->sorted, room * sizeof(const struct store_write *));
 
 		if (sorted == NULL)
 			return ERR_NO_MEMORY;
@@ -451,7 +452,8 @@ sort_writes(struct store *store, const struct store_group *group)
 	for (size_t i = 0; i < n; i++)
 		store->sorted[i] = &group->writes[i];
 	if (n > 1)
-		qsort(store->sorted, n, sizeof(store->sorted[0]), by_key);
+		qsort(store->sorted, n, sizeof(const struct store_write *),
+		      by_key);
 	for (size_t i = 1; i < n; i++)
 		assert(
 		    !str_eq(store->sorted[i - 1]->key, store->sorted[i]->key));

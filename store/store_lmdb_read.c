@@ -102,10 +102,15 @@ locate(struct lmdb *lmdb, struct str key, struct engine_row *at,
 	struct engine_row front;
 	MDB_val val = val_of(key);
 	enum err err = move(lmdb, ENGINE_KV, &val, MDB_SET_RANGE, at);
-	bool is_there = err == ERR_OK && at->key.p && str_eq(at->key, key);
+	bool is_there;
 
-	if (err != ERR_OK || (is_there && before == NULL))
+	if (err == ERR_OK && at->key.p == NULL)
+		err = ERR_STORE_CORRUPT; /* our last record is behind all */
+	if (err != ERR_OK)
 		return err;
+	is_there = str_eq(at->key, key);
+	if (is_there && before == NULL)
+		return ERR_OK;
 	if (!is_there) {
 		err = check_neighbour(lmdb, key, at, 1);
 		if (err == ERR_OK && !is_own(ENGINE_KV, at->key))

@@ -144,7 +144,7 @@ lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 	    const struct engine_group *group)
 {
 	struct lmdb *lmdb = engine;
-	struct root root;
+	struct root root = {0, 0};
 	MDB_txn *txn;
 	enum err err;
 	int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
@@ -202,7 +202,7 @@ lock(struct lmdb *lmdb, struct why *why)
 static enum err
 next_token(struct lmdb *lmdb, uint64_t *token)
 {
-	struct root root;
+	struct root root = {0, 0};
 	MDB_txn *txn;
 	enum err err;
 	int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);

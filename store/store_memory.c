@@ -9,9 +9,11 @@
 #include "store/engine.h"
 
 struct row {
+	struct row *next; /* while it is part of a group */
+	enum engine_table table;
 	size_t key_n;
-	size_t sealed_n;
-	char bytes[]; /* key, then sealed value */
+	size_t sealed_n; /* 0 = takes its key's row away */
+	char bytes[];	 /* key, then sealed value */
 };
 
 struct table {
@@ -176,18 +178,22 @@ memory_lease_release(void *engine)
 	(void)engine;
 }
 
+/* A value that is absent makes a row that takes away. */
 static struct row *
-row_new(enum engine_table t, struct str key, struct str value)
+row_new(enum engine_table table, struct str key, struct str value)
 {
-	size_t sealed_n = value.n + ENGINE_SEAL_BYTES;
+	size_t sealed_n = value.p ? value.n + ENGINE_SEAL_BYTES : 0;
 	struct row *row = malloc(sizeof(*row) + key.n + sealed_n);
 
 	if (row == NULL)
 		return NULL;
+	row->next = NULL;
+	row->table = table;
 	row->key_n = key.n;
 	row->sealed_n = sealed_n;
 	memcpy(row->bytes, key.p, key.n);
-	engine_seal(t, key, value, row->bytes + key.n);
+	if (value.p)
+		engine_seal(table, key, value, row->bytes + key.n);
 	return row;
 }
 
@@ -209,33 +215,75 @@ table_reserve(struct table *table, size_t more)
 	return true;
 }
 
-/* Puts row in place of its key's row; NULL removes that. */
+/* Puts row in the place of its key's row, or takes that away; row is the
+ * table's then, or freed. */
 static void
-table_apply(struct memory *memory, enum engine_table t, struct str key,
-	    struct row *row)
+apply(struct memory *memory, struct row *row)
 {
-	struct table *table = &memory->tables[t];
-	size_t at = locate(table, key);
-	bool is_there = is_at(table, at, key);
+	struct table *table = &memory->tables[row->table];
+	struct str key = row_of(row).key;
+	size_t at = locate(table, key), behind = table->count - at;
 	struct row **slot = table->rows + at;
-	size_t behind = table->count - at;
+	bool is_there = is_at(table, at, key);
 
+	memory->used_bytes += (int64_t)(row->key_n + row->sealed_n);
 	if (is_there) {
 		memory->used_bytes -=
 		    (int64_t)((*slot)->key_n + (*slot)->sealed_n);
 		free(*slot);
 	}
-	if (row)
-		memory->used_bytes += (int64_t)(row->key_n + row->sealed_n);
-	if (row && !is_there) {
-		memmove(slot + 1, slot, behind * sizeof(struct row *));
-		table->count++;
-	} else if (!row && is_there) {
-		memmove(slot, slot + 1, (behind - 1) * sizeof(struct row *));
-		table->count--;
+	if (row->sealed_n == 0) {
+		memory->used_bytes -= (int64_t)row->key_n;
+		free(row);
+		if (is_there)
+			memmove(slot, slot + 1,
+				(behind - 1) * sizeof(struct row *));
+		table->count -= is_there;
+		return;
 	}
-	if (row)
-		*slot = row;
+	if (!is_there)
+		memmove(slot + 1, slot, behind * sizeof(struct row *));
+	table->count += !is_there;
+	*slot = row;
+}
+
+static void
+free_list(struct row *row)
+{
+	while (row) {
+		struct row *next = row->next;
+
+		free(row);
+		row = next;
+	}
+}
+
+/* The group's rows in their order; false (and none) without memory. */
+static bool
+make_rows(const struct engine_group *group, uint64_t head, struct row **first)
+{
+	unsigned char bytes[ENGINE_SEQ_BYTES];
+	struct str seq = str_bytes(bytes, sizeof(bytes));
+	struct row **end = first;
+
+	*first = NULL;
+	for (size_t i = 0; i < group->write_count; i++, end = &(*end)->next) {
+		const struct store_write *write = group->writes[i];
+
+		*end = row_new(ENGINE_KV, write->key, write->value);
+		if (*end == NULL)
+			goto fail;
+	}
+	for (size_t i = 0; i < group->event_count; i++, end = &(*end)->next) {
+		engine_put_u64(bytes, ++head);
+		*end = row_new(ENGINE_EV, seq, group->events[i]);
+		if (*end == NULL)
+			goto fail;
+	}
+	return true;
+fail:
+	free_list(*first);
+	return false;
 }
 
 /* All new rows are made first, so that applying cannot fail. */
@@ -244,50 +292,25 @@ memory_commit(void *engine, uint64_t token, uint64_t *head,
 	      const struct engine_group *group)
 {
 	struct memory *memory = engine;
-	size_t total = group->write_count + group->event_count, made = 0;
-	unsigned char seq[ENGINE_SEQ_BYTES];
-	struct str seq_key = str_bytes(seq, sizeof(seq));
-	struct row **rows;
+	struct row *row;
 
 	if (token != memory->token || *head != memory->head)
 		return ERR_FENCED;
 	if (fault("store-flush"))
 		return ERR_COMMIT_UNKNOWN;
-	rows = calloc(total + 1, sizeof(struct row *));
-	if (rows == NULL ||
-	    !table_reserve(&memory->tables[ENGINE_KV], group->write_count) ||
-	    !table_reserve(&memory->tables[ENGINE_EV], group->event_count))
-		goto fail;
-	for (; made < total; made++) {
-		size_t event = made - group->write_count;
+	if (!table_reserve(&memory->tables[ENGINE_KV], group->write_count) ||
+	    !table_reserve(&memory->tables[ENGINE_EV], group->event_count) ||
+	    !make_rows(group, memory->head, &row))
+		return ERR_NO_MEMORY;
+	while (row) {
+		struct row *next = row->next;
 
-		if (made >= group->write_count) {
-			engine_put_u64(seq, memory->head + event + 1);
-			rows[made] =
-			    row_new(ENGINE_EV, seq_key, group->events[event]);
-		} else if (group->writes[made]->value.p) {
-			rows[made] =
-			    row_new(ENGINE_KV, group->writes[made]->key,
-				    group->writes[made]->value);
-		} else {
-			continue;
-		}
-		if (rows[made] == NULL)
-			goto fail;
+		apply(memory, row);
+		row = next;
 	}
-	for (size_t i = 0; i < group->write_count; i++)
-		table_apply(memory, ENGINE_KV, group->writes[i]->key, rows[i]);
-	for (size_t i = group->write_count; i < total; i++)
-		table_apply(memory, ENGINE_EV, row_of(rows[i]).key, rows[i]);
 	memory->head += group->event_count;
 	*head = memory->head;
-	free(rows);
 	return ERR_OK;
-fail:
-	for (size_t i = 0; i < made; i++)
-		free(rows[i]);
-	free(rows);
-	return ERR_NO_MEMORY;
 }
 
 static enum err
