@@ -7,8 +7,8 @@
  * stays a struct and is encoded once, at commit, however often the turn changes
  * it.
  *
- * Always holds: bytes that entered the overlay do not move until commit; all
- * memory is kept over commits (beyond KEPT_BYTES it is given back).
+ * Always holds: bytes that entered the overlay do not move until commit; memory
+ * is kept over commits.
  */
 #include "store/group.h"
 
@@ -17,20 +17,12 @@
 #include <sys/random.h>
 
 #include "lib/buf.h"
+#include "store/pile.h"
 
-#define CHUNK_BYTES (256u << 10)
-#define ALIGN_BYTES ((size_t)16)
-#define KEPT_BYTES (8u << 20)
 #define ENTRIES_FIRST 1024u
 #define RECORD_BYTES_MAX                                                       \
 	(16u << 10) /* encoded, before the limit is checked                    \
 		     */
-
-struct chunk {
-	struct chunk *next;
-	size_t used;
-	_Alignas(16) char bytes[CHUNK_BYTES];
-};
 
 enum entry_state {
 	ENTRY_UNKNOWN, /* ask the store */
@@ -76,9 +68,7 @@ struct group {
 	size_t event_room;
 	struct store_write *writes; /* scratch of a commit */
 	size_t write_room;
-	struct chunk *chunks; /* the first one is being filled */
-	struct chunk *spare;
-	size_t chunk_count;
+	struct pile pile; /* keys, values, records */
 	struct buf record;
 };
 
@@ -101,45 +91,6 @@ grow(void **items, size_t *room, size_t need, size_t size)
 	*items = p;
 	*room = more;
 	return true;
-}
-
-/* A copy that lives until commit, aligned for any record. */
-static struct str
-keep(struct group *group, const void *p, size_t n)
-{
-	struct chunk *chunk = group->chunks;
-	char *at;
-
-	assert(n <= CHUNK_BYTES - ALIGN_BYTES);
-	if (chunk == NULL || CHUNK_BYTES - chunk->used < n) {
-		chunk = group->spare;
-		if (chunk)
-			group->spare = chunk->next;
-		else
-			chunk = malloc(sizeof(*chunk));
-		if (chunk == NULL)
-			return STR_NONE;
-		chunk->used = 0;
-		chunk->next = group->chunks;
-		group->chunks = chunk;
-		group->chunk_count++;
-	}
-	at = chunk->bytes + chunk->used;
-	if (n)
-		memcpy(at, p, n);
-	chunk->used += (n + ALIGN_BYTES - 1) & ~(ALIGN_BYTES - 1);
-	return str_bytes(at, n);
-}
-
-static void
-free_chunks(struct chunk *chunk)
-{
-	while (chunk) {
-		struct chunk *next = chunk->next;
-
-		free(chunk);
-		chunk = next;
-	}
 }
 
 /* --- the overlay --------------------------------------------------------- */
@@ -223,7 +174,7 @@ entry_of(struct group *group, struct str key)
 			return NULL;
 		slot = find_slot(group, hash, key);
 	}
-	kept = keep(group, key.p, key.n);
+	kept = pile_add(&group->pile, key.p, key.n);
 	if (kept.p == NULL)
 		return NULL;
 	entry = &group->entries[group->entry_count++];
@@ -237,8 +188,6 @@ entry_of(struct group *group, struct str key)
 static void
 clear(struct group *group)
 {
-	struct chunk *chunk;
-
 	for (size_t i = 0; i < group->entry_count; i++) {
 		size_t mask = slot_mask(group);
 		size_t slot = group->entries[i].hash & mask;
@@ -247,16 +196,7 @@ clear(struct group *group)
 			group->slots[slot] = 0;
 	}
 	group->entry_count = group->undo_count = group->event_count = 0;
-	while ((chunk = group->chunks)) {
-		group->chunks = chunk->next;
-		chunk->next = group->spare;
-		group->spare = chunk;
-	}
-	if (group->chunk_count * CHUNK_BYTES > KEPT_BYTES) {
-		free_chunks(group->spare);
-		group->spare = NULL;
-		group->chunk_count = 0;
-	}
+	pile_empty(&group->pile);
 }
 
 /* --- open and close ------------------------------------------------------ */
@@ -292,8 +232,7 @@ group_close(struct group *group)
 {
 	if (group == NULL)
 		return;
-	free_chunks(group->chunks);
-	free_chunks(group->spare);
+	pile_fini(&group->pile);
 	free(group->entries);
 	free(group->slots);
 	free(group->undos);
@@ -350,7 +289,7 @@ need_bytes(struct group *group, struct content *content)
 	err = encode(group, content->schema, content->record, &bytes);
 	if (err != ERR_OK)
 		return err;
-	content->bytes = keep(group, bytes.p, bytes.n);
+	content->bytes = pile_add(&group->pile, bytes.p, bytes.n);
 	return content->bytes.p ? ERR_OK : ERR_NO_MEMORY;
 }
 
@@ -367,7 +306,7 @@ fill(struct group *group, struct entry *entry, struct arena *arena)
 	if (err != ERR_OK)
 		return err;
 	if (value.p) {
-		value = keep(group, value.p, value.n);
+		value = pile_add(&group->pile, value.p, value.n);
 		if (value.p == NULL)
 			return ERR_NO_MEMORY;
 	}
@@ -419,7 +358,7 @@ decode(struct group *group, struct content *content,
 	if (err == ERR_MALFORMED || err == ERR_BAD_FIELD)
 		return ERR_STORE_CORRUPT;
 	if (err == ERR_OK && is_plain(schema)) {
-		content->record = keep(group, out, schema->size).p;
+		content->record = pile_add(&group->pile, out, schema->size).p;
 		content->schema = schema;
 	}
 	return err;
@@ -490,7 +429,7 @@ group_put_bytes(struct group *group, const struct key *key, struct str bytes)
 
 	if (err != ERR_OK)
 		return err;
-	content.bytes = keep(group, bytes.p, bytes.n);
+	content.bytes = pile_add(&group->pile, bytes.p, bytes.n);
 	if (content.bytes.p == NULL)
 		return ERR_NO_MEMORY;
 	return change(group, key, ENTRY_PUT, &content);
@@ -521,7 +460,7 @@ group_put(struct group *group, const struct key *key,
 	err = check_change(group, key, 0);
 	if (err != ERR_OK)
 		return err;
-	content.record = keep(group, record, schema->size).p;
+	content.record = pile_add(&group->pile, record, schema->size).p;
 	if (content.record == NULL)
 		return ERR_NO_MEMORY;
 	return change(group, key, ENTRY_PUT, &content);
@@ -540,7 +479,7 @@ group_event(struct group *group, const struct event *event)
 	err = encode(group, &event_schema, event, &bytes);
 	if (err != ERR_OK)
 		return err;
-	bytes = keep(group, bytes.p, bytes.n);
+	bytes = pile_add(&group->pile, bytes.p, bytes.n);
 	is_grown = grow(&events, &group->event_room, group->event_count + 1,
 			sizeof(struct str));
 	group->events = events;
