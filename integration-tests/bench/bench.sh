@@ -257,9 +257,9 @@ report() {
 	figures | awk '{ printf "%-28s %12s %12s\n", $1, $2, $3 }'
 	{
 		printf '{"licenses":%s,"seconds":%s,"processors":%s,"rows":[' "$licenses" "$seconds" "$(nproc)"
-		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", NR > 1 ? "," : "", $1, $2, $3, $4, $5, $6, $7, $8 }'
+		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", (NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6, $7, $8 }'
 		printf '],"figures":{'
-		figures | awk '{ printf "%s\"%s\":%s", NR > 1 ? "," : "", $1, $2 }'
+		figures | awk '{ printf "%s\"%s\":%s", (NR > 1 ? "," : ""), $1, $2 }'
 		printf '}}\n'
 	} >build/bench.json
 }
