@@ -1,0 +1,333 @@
+/*
+ * command: whole command lines against a store of their own, in this process:
+ * exit codes, what goes to which output, and that a refusal changes nothing.
+ */
+#include "cmd/command.h"
+#include "lib/json.h"
+#include "lib/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WORDS_MAX 24
+#define FILE_BYTES_MAX (1 << 20)
+
+struct ran {
+	int code;
+	struct buf out;
+	struct buf err;
+};
+
+static void
+take_file(const char *path, struct buf *buf)
+{
+	char bytes[4096];
+	ssize_t n;
+	int fd = open(path, O_RDONLY);
+
+	buf_init(buf, FILE_BYTES_MAX);
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+		buf_add(buf, bytes, (size_t)n);
+	buf_add_char(buf, '\0');
+	close(fd);
+}
+
+static int
+redirect(int fd, const char *path)
+{
+	int kept = dup(fd);
+	int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	CHECK(kept >= 0 && file >= 0 && dup2(file, fd) >= 0);
+	close(file);
+	return kept;
+}
+
+static void
+restore(int fd, int kept)
+{
+	dup2(kept, fd);
+	close(kept);
+}
+
+/* "license issue --plan pro": words by single blanks. */
+static struct ran
+run(const char *line)
+{
+	static char copy[1024], name[] = "chatello";
+	char *words[WORDS_MAX + 2] = {name}, *at = copy, *word;
+	struct ran ran;
+	int count = 1, out, err;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	while ((word = strsep(&at, " ")) != NULL && count <= WORDS_MAX)
+		if (*word)
+			words[count++] = word;
+	fflush(NULL);
+	out = redirect(STDOUT_FILENO, "stdout");
+	err = redirect(STDERR_FILENO, "stderr");
+	ran.code = command_main(count, words);
+	fflush(NULL);
+	restore(STDOUT_FILENO, out);
+	restore(STDERR_FILENO, err);
+	take_file("stdout", &ran.out);
+	take_file("stderr", &ran.err);
+	return ran;
+}
+
+static void
+ran_free(struct ran *ran)
+{
+	buf_fini(&ran->out);
+	buf_fini(&ran->err);
+}
+
+static void
+expect(const char *line, int code, const char *out_part, const char *err_part)
+{
+	struct ran ran = run(line);
+
+	if (ran.code != code || !strstr(ran.out.p, out_part) ||
+	    !strstr(ran.err.p, err_part))
+		test_fail(__FILE__, __LINE__, "%s: %d\n%s%s", line, ran.code,
+			  ran.out.p, ran.err.p);
+	if (code != 0 && code != EXIT_FAILED)
+		CHECK_INT(ran.out.n, 1);
+	if (code == EXIT_FAILED) /* one line */
+		CHECK(strchr(ran.err.p, '\n') == ran.err.p + ran.err.n - 2);
+	if (code == 0)
+		CHECK_INT(ran.err.n, 1);
+	ran_free(&ran);
+}
+
+/* The member of the only line of JSON, copied. */
+static void
+member(const char *line, const char *name, char *out, size_t out_bytes)
+{
+	struct ran ran = run(line);
+	struct json_value object, value;
+
+	if (ran.code != 0 ||
+	    !json_check(str_bytes(ran.out.p, ran.out.n - 1), &object) ||
+	    !json_get(object, str_of(name), &value))
+		test_fail(__FILE__, __LINE__, "%s: %d\n%s%s", line, ran.code,
+			  ran.out.p, ran.err.p);
+	snprintf(out, out_bytes, "%.*s", (int)(value.raw.n - 2),
+		 value.raw.p + 1);
+	ran_free(&ran);
+}
+
+static void
+set_up(void)
+{
+	CHECK(setenv("CHATELLO_DATA", "data", 1) == 0);
+	CHECK(setenv("CHATELLO_MAP_BYTES", "64M", 1) == 0);
+	unsetenv("CHATELLO_MASTER_KEY_FILE");
+}
+
+static void
+set_up_store(void)
+{
+	set_up();
+	expect("init --json", 0, "\"workspace\":\"default\"", "");
+}
+
+TEST(command_bad_usage_is_2_and_says_how)
+{
+	static const char *const lines[] = {
+	    "nonsense",
+	    "license",
+	    "license frobnicate",
+	    "license issue",
+	    "license issue --email a@shop.example",
+	    "license issue --email",
+	    "license issue --email a --email b --plan pro",
+	    "license issue --email a@shop.example --plan pro --months x",
+	    "license issue --email a@shop.example --plan pro --months -1",
+	    "license issue --email a@shop.example --plan pro --trial=yes",
+	    "license issue --email a@shop.example --plan pro extra",
+	    "license show",
+	    "status --what",
+	    "status -x",
+	    "plan set p --price-month 1.2.3",
+	    "plan set p --limit rooms",
+	    "plan set p --limit rooms=-1",
+	    "plan set p --archived maybe",
+	    "price set openai",
+	    "usage export --format xml",
+	    "usage export --from yesterday",
+	    "analytics show --from 2026-13-01",
+	    "event list --after soon",
+	};
+	struct ran ran;
+
+	set_up_store();
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		expect(lines[i], EXIT_USAGE, "", "usage: chatello");
+	ran = run("");
+	CHECK_INT(ran.code, EXIT_USAGE);
+	ran_free(&ran);
+}
+
+TEST(command_help_and_version)
+{
+	set_up();
+	expect("--version", 0, "chatello " COMMAND_VERSION "\n", "");
+	expect("--help", 0, "suspend", "");
+	expect("license --help", 0, "suspend", "");
+	expect("license issue --help", 0, "--email", "");
+	expect("--conf", 0, "map_bytes", "");
+	expect("--map-bytes 5 status", EXIT_USAGE, "", "map");
+}
+
+TEST(command_without_a_store_says_init)
+{
+	set_up();
+	expect("license list", EXIT_FAILED, "", "chatello init");
+	expect("license issue --email a@shop.example --plan pro", EXIT_FAILED,
+	       "", "chatello init");
+	expect("event list", EXIT_FAILED, "", "chatello init");
+	expect("usage export", EXIT_FAILED, "", "chatello init");
+	expect("doctor", EXIT_FAILED, "chatello init", "need a look");
+	CHECK(access("data/store", F_OK) != 0);
+}
+
+TEST(command_init_changes_nothing_the_second_time)
+{
+	char token[160], again[160];
+
+	set_up();
+	member("init --json", "internal_token", token, sizeof(token));
+	CHECK(strlen(token) >= 20);
+	expect("init --json", 0,
+	       "{\"workspace\":\"default\",\"changed\":false,"
+	       "\"internal_token\":null,\"admin_setup_token\":null}\n",
+	       "");
+	expect("init", 0, "nothing was changed", "");
+	member("event verify --json", "bad", again, sizeof(again));
+}
+
+TEST(command_license_from_issue_to_cancel)
+{
+	char key[64], id[64], line[256];
+
+	set_up_store();
+	member("license issue --email Owner@shop.example --plan pro "
+	       "--domain shop.example --price 5,50 --json",
+	       "license_key", key, sizeof(key));
+	CHECK_INT(strlen(key), 23);
+	snprintf(line, sizeof(line), "license show %s --json", key);
+	member(line, "license_id", id, sizeof(id));
+	CHECK(str_starts(str_of(id), STR("lic_")));
+	expect("license list --json --status active", 0, "\"price\":5500000,",
+	       "");
+	expect("license list --status suspended", 0, "none", "");
+	snprintf(line, sizeof(line), "license verify %s --domain x.example",
+		 key);
+	expect(line, EXIT_FAILED, "DOMAIN_MISMATCH", "DOMAIN_MISMATCH");
+	snprintf(line, sizeof(line), "license verify %s --domain shop.example",
+		 key);
+	expect(line, 0, "VALID", "");
+	snprintf(line, sizeof(line), "license suspend %s --reason test", id);
+	expect(line, 0, "suspended", "");
+	snprintf(line, sizeof(line), "license resume %s", key);
+	expect(line, 0, "active", "");
+	snprintf(line, sizeof(line), "license renew %s --months 2", id);
+	expect(line, 0, "active", "");
+	snprintf(line, sizeof(line), "usage show %s", id);
+	expect(line, 0, "requests_month", "");
+	snprintf(line, sizeof(line), "license cancel %s", id);
+	expect(line, 0, "cancelled", "");
+	expect("customer show OWNER@SHOP.example --json", 0,
+	       "\"status\":\"cancelled\"", "");
+	expect("event list --type license_cancelled", 0, "license_cancelled",
+	       "");
+	expect("event tail --lines 1 --json", 0, "\"seq\":", "");
+	expect("event verify", 0, "bad      0", "");
+}
+
+TEST(command_shows_no_key_but_at_the_issue)
+{
+	static const char *const lines[] = {
+	    "license list --json", "customer show a@shop.example --json",
+	    "event list --json",   "usage export",
+	    "status --json",	   "doctor",
+	};
+	char key[64], line[256];
+	struct ran ran;
+
+	set_up_store();
+	member("license issue --email a@shop.example --plan pro --json",
+	       "license_key", key, sizeof(key));
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		ran = run(lines[i]);
+		CHECK(!strstr(ran.out.p, key) && !strstr(ran.err.p, key));
+		ran_free(&ran);
+	}
+	snprintf(line, sizeof(line), "license show %s", key);
+	ran = run(line);
+	CHECK_INT(ran.code, 0);
+	CHECK(!strstr(ran.out.p, key));
+	ran_free(&ran);
+}
+
+TEST(command_takes_a_key_from_standard_input)
+{
+	FILE *file;
+
+	set_up_store();
+	file = fopen("key", "w");
+	CHECK(file);
+	fputs("  CHA-TEST-1234-5678-ABCD \n", file);
+	fclose(file);
+	CHECK(freopen("key", "r", stdin));
+	expect("license insert - --email a@shop.example --plan pro --json", 0,
+	       "CHA-TEST-1234-5678-ABCD", "");
+	CHECK(freopen("key", "r", stdin));
+	expect("license verify -", 0, "VALID", "");
+	CHECK(freopen("/dev/null", "r", stdin));
+	expect("license verify -", EXIT_FAILED, "", "standard input");
+	expect("license insert cha-test-1234-5678-abcd --email "
+	       "b@shop.example --plan pro",
+	       EXIT_FAILED, "", "");
+}
+
+TEST(command_refusals_change_nothing)
+{
+	static const char *const lines[] = {
+	    "license issue --email a@shop.example --plan nope",
+	    "license issue --email nope --plan pro",
+	    "license issue --email a@shop.example --plan pro --workspace nope",
+	    "license suspend lic_00000000000000000000000000",
+	    "license suspend ###",
+	    "license show CHA-AAAA-BBBB-CCCC-DDDD",
+	    "customer show nobody@shop.example",
+	    "plan list --workspace nope",
+	};
+	char before[32], after[32];
+
+	set_up_store();
+	member("event verify --json", "records", before, sizeof(before));
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		expect(lines[i], EXIT_FAILED, "", "chatello: ");
+	member("event verify --json", "records", after, sizeof(after));
+	CHECK_STR(str_of(after), str_of(before));
+}
+
+TEST(command_plan_and_price_set_change_only_what_is_given)
+{
+	set_up_store();
+	expect("plan set gold --name Gold --price-month 9,90 --feature "
+	       "ai_proxy --feature extra --limit rooms=5 --json",
+	       0, "\"features\":[\"ai_proxy\",\"extra\"]", "");
+	expect("plan set gold --limit rooms=none --json", 0,
+	       "\"price_month\":9900000,", "");
+	expect("plan list --json", 0, "\"limits\":{\"rooms\":null}", "");
+	expect("plan set gold --feature none --json", 0, "\"features\":[]", "");
+	expect("price set openai gpt-9 --input 2.5 --output 10", 0, "2.50", "");
+	expect("price set openai gpt-9 --input 3 --json", 0,
+	       "\"output\":10000000,", "");
+	expect("price list", 0, "gpt-9", "");
+}
