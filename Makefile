@@ -142,6 +142,7 @@ integration: all $(B)/upstream $(B)/run-integration-tests
 #: make bench        Chatello beside nginx; BENCH_OLD=1 also the old stack
 .PHONY: bench
 bench: all $(B)/upstream $(B)/load $(B)/fill $(B)/pairs
+	@.ci/deps bench $(if $(BENCH_OLD),old)
 	@integration-tests/bench/bench.sh
 
 #: make asan tsan    the tests under the sanitizers
