@@ -80,7 +80,8 @@ const char *pool_name(const struct pool *pool); /* "proxy-0" */
  * either may be NULL. Fails as turn_begin does; nothing may be done then. */
 enum err pool_turn(struct pool *pool, int64_t *now_ms, struct arena **arena);
 
-/* The whole of a worker's main(): returns its exit code. */
+/* The whole of a worker's main(): returns its exit code, 2 for arguments or
+ * settings that are wrong. */
 int pool_main(const struct worker *worker, int argc, char **argv);
 
 /* Runs one request of the rows outside of any process, as the command tools do

@@ -406,12 +406,12 @@ TEST(pool_says_in_one_line_why_it_does_not_start)
 	setenv("SMALL_FAILS", "1", 1);
 	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
 	CHECK(strcmp(out, "chatello-small: this worker never starts\n") == 0);
-	CHECK_INT(start_with(unknown, out, sizeof(out)), 1);
+	CHECK_INT(start_with(unknown, out, sizeof(out)), 2);
 	CHECK(strstr(out, "--no-such-thing") != NULL);
 	CHECK_INT(start_with(help, out, sizeof(out)), 0);
 	CHECK(strstr(out, "--drain-ms") != NULL);
 	setenv("CHATELLO_LOG_LEVEL", "loud", 1);
-	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
+	CHECK_INT(start_with(NULL, out, sizeof(out)), 2);
 	CHECK(strstr(out, "log_level") != NULL);
 }
 
