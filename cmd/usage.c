@@ -213,6 +213,7 @@ export_one(const struct export *export, struct str bytes, struct why *why)
 {
 	struct command *command = export->command;
 	struct str workspace = command_str(command, "workspace");
+	struct str license = command_str(command, "license");
 	struct usage_line line;
 	struct arena arena;
 	enum err e;
@@ -223,7 +224,8 @@ export_one(const struct export *export, struct str bytes, struct why *why)
 		e = ERR_STORE_CORRUPT;
 	} else if (line.reserved_at >= export->from_ms &&
 		   line.reserved_at < export->to_ms &&
-		   (workspace.p == NULL || str_eq(workspace, line.workspace))) {
+		   (workspace.p == NULL || str_eq(workspace, line.workspace)) &&
+		   (license.p == NULL || str_eq(license, line.license_id))) {
 		if (export->is_csv) {
 			csv_line(&command->out, &line);
 		} else {
@@ -272,7 +274,7 @@ usage_export_command(struct command *command, struct why *why)
 		return e;
 	if (export.is_csv)
 		csv_titles(&command->out);
-	key_usage_line(&prefix, command_str(command, "license"), STR_NONE);
+	key_usage_line(&prefix, STR_NONE, STR_NONE);
 	pages_open(&pages, reading.store, &prefix);
 	while (pages_next(&pages, &row, &e)) {
 		e = export_one(&export, row.value, why);

@@ -4,6 +4,8 @@
  */
 #include "store/keys.h"
 
+#define WINDOW_METER '!' /* sorts in front of 'd', 'h' and 'm' */
+
 /* What is under construction. Once a part was absent, or cannot be in a key,
  * nothing more is added. */
 struct builder {
@@ -161,13 +163,17 @@ key_activation(struct key *key, struct str license_id, struct str domain)
 void
 key_meter(struct key *key, struct str license_id)
 {
-	build_one(key, KEY_METER, license_id);
+	struct builder b = begin(key, KEY_ROLLUP_LICENSE);
+	char window = WINDOW_METER;
+
+	add_text(&b, license_id, false);
+	add_bytes(&b, &window, 1);
 }
 
 void
-key_usage_line(struct key *key, struct str license_id, struct str request_id)
+key_usage_line(struct key *key, struct str request_id, struct str license_id)
 {
-	build_two(key, KEY_USAGE_LINE, license_id, request_id);
+	build_two(key, KEY_USAGE_LINE, request_id, license_id);
 }
 
 void

@@ -46,9 +46,13 @@ void key_license_id(struct key *key, struct str id); /* -> hash */
 void key_customer_license(struct key *key, struct str customer_id,
 			  struct str license_id);
 void key_activation(struct key *key, struct str license_id, struct str domain);
-void key_meter(struct key *key, struct str license_id); /* meter */
-void key_usage_line(struct key *key, struct str license_id,
-		    struct str request_id);
+/* meter: in front of the licence's rollups, so that a settlement finds and
+ * changes them on one page */
+void key_meter(struct key *key, struct str license_id);
+/* usage_line: by request first. Request ids that the edge makes rise with time,
+ * so new lines append whatever their licence. */
+void key_usage_line(struct key *key, struct str request_id,
+		    struct str license_id);
 /* -> key of the line: reservations that are open, oldest first */
 void key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
 	      struct str request_id);
@@ -70,7 +74,6 @@ enum key_kind {
 	KEY_CUSTOMER_LICENSE = 'F',
 	KEY_LICENSE = 'L',
 	KEY_LICENSE_ID = 'I',
-	KEY_METER = 'M',
 	KEY_OPEN = 'O',
 	KEY_PLAN = 'P',
 	KEY_PRICE = 'X',

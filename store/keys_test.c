@@ -22,8 +22,10 @@ TEST(keys_have_the_bytes_that_stores_already_hold)
 	CHECK_STR(key_str(&key), STR("!"));
 	key_plan(&key, STR("default"), STR("pro"));
 	CHECK_STR(key_str(&key), STR("Pdefault\0pro"));
-	key_usage_line(&key, STR("lic_A"), STR("r1"));
-	CHECK_STR(key_str(&key), STR("Ulic_A\0r1"));
+	key_usage_line(&key, STR("r1"), STR("lic_A"));
+	CHECK_STR(key_str(&key), STR("Ur1\0lic_A"));
+	key_meter(&key, STR("lic_A"));
+	CHECK_STR(key_str(&key), STR("Rlic_A\0!"));
 	key_rollup_license(&key, STR("lic_A"), 'h', 3600000);
 	CHECK_STR(key_str(&key), STR("Rlic_A\0h\x80\0\0\0\0\x36\xee\x80"));
 	key_license(&key, STR("\0hash\0"));
@@ -41,9 +43,9 @@ TEST(a_prefix_finds_no_other_licence)
 	key_activation(&other, STR("lic_AB"), STR("shop.example"));
 	CHECK(is_prefix_of(&prefix, &own));
 	CHECK(!is_prefix_of(&prefix, &other));
-	key_usage_line(&prefix, STR("lic_A"), STR_NONE);
-	key_usage_line(&own, STR("lic_A"), STR("B"));
-	key_usage_line(&other, STR("lic_AB"), STR("B"));
+	key_usage_line(&prefix, STR("A"), STR_NONE);
+	key_usage_line(&own, STR("A"), STR("lic_B"));
+	key_usage_line(&other, STR("AB"), STR("lic_B"));
 	CHECK(is_prefix_of(&prefix, &own));
 	CHECK(!is_prefix_of(&prefix, &other));
 	key_rollup_license(&prefix, STR("lic_A"), KEY_WINDOW_NONE,

@@ -102,7 +102,7 @@ load(struct admission *a)
 	e = ledger_price(a->ledger, in->provider, in->model, &a->price);
 	if (e != ERR_OK && e != ERR_MODEL_NOT_PRICED)
 		return e;
-	key_usage_line(&a->line_key, a->license.id, in->request_id);
+	key_usage_line(&a->line_key, in->request_id, a->license.id);
 	key_meter(&a->meter_key, a->license.id);
 	e = load_optional(a, &a->line_key, &usage_line_schema, &a->before,
 			  &a->has_before);

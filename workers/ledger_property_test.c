@@ -159,7 +159,7 @@ step_settle(struct run *run)
 	schema_clear(&settle_schema, &in);
 	in.license_id = run->ids[pick(run, LICENSES)];
 	in.request_id = request_id(run, id);
-	key_usage_line(&key, in.license_id, in.request_id);
+	key_usage_line(&key, in.request_id, in.license_id);
 	e = group_load(run->ledger.group, &key, &usage_line_schema, &line,
 		       &run->arena);
 	in.attempt = e == ERR_OK ? line.attempt : 0;

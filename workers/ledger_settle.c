@@ -236,7 +236,7 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	struct key key;
 	enum err e;
 
-	key_usage_line(&key, after->license_id, after->request_id);
+	key_usage_line(&key, after->request_id, after->license_id);
 	e = group_put(group, &key, &usage_line_schema, after);
 	if (e == ERR_OK && is_status(before, "reserved")) {
 		key_open(&key, before->reserved_at, before->license_id,
@@ -378,7 +378,7 @@ settle(struct context *context, const void *in_, void *out_)
 	if (!ledger_is_plain(in->license_id) ||
 	    !ledger_is_plain(in->request_id))
 		return ERR_NO_SUCH;
-	key_usage_line(&key, in->license_id, in->request_id);
+	key_usage_line(&key, in->request_id, in->license_id);
 	e = group_load(ledger->group, &key, &usage_line_schema, &before,
 		       context->arena);
 	if (e != ERR_OK)

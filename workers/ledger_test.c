@@ -180,7 +180,7 @@ line_of(struct house *house, struct str license_id, const char *request_id)
 	struct usage_line line;
 	struct key key;
 
-	key_usage_line(&key, license_id, str_of(request_id));
+	key_usage_line(&key, str_of(request_id), license_id);
 	CHECK_OK(group_load(house->ledger.group, &key, &usage_line_schema,
 			    &line, &house->arena));
 	return line;

@@ -179,7 +179,7 @@ line_read(struct house *house, struct store *store, const char *request_id)
 	struct str at, value;
 	struct key key;
 
-	key_usage_line(&key, house->license_id, str_of(request_id));
+	key_usage_line(&key, str_of(request_id), house->license_id);
 	at = key_str(&key);
 	CHECK_OK(store_load(store, &at, 1, &value, &house->arena));
 	CHECK(value.p != NULL);
