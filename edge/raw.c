@@ -104,12 +104,16 @@ after(struct raw *raw, unsigned char c)
 static void
 look(struct raw *raw, const unsigned char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (raw->state == RAW_OFF || raw->state >= RAW_DONE)
-			return;
-		raw->head_bytes++;
-		raw->state = (uint8_t)after(raw, p[i]);
+	size_t i = 0;
+
+	while (i < n && raw->state > RAW_OFF && raw->state < RAW_DONE) {
+		/* nearly all bytes are these */
+		while (raw->state == RAW_LINE && i < n && p[i] > '\r')
+			i++;
+		if (i < n)
+			raw->state = (uint8_t)after(raw, p[i++]);
 	}
+	raw->head_bytes += (uint32_t)i;
 }
 
 const char *
