@@ -25,12 +25,12 @@ read_address(const char *host_port, union address *out)
 	const char *colon = strrchr(host_port, ':');
 	size_t n = colon ? (size_t)(colon - host_port) : 0;
 	char host[HOST_BYTES];
-	int port;
+	long port;
 
 	*out = (union address){0};
 	if (n < 2 || n >= sizeof(host))
 		return false;
-	port = atoi(colon + 1);
+	port = strtol(colon + 1, NULL, 10);
 	if (port <= 0 || port > UINT16_MAX)
 		return false;
 	memcpy(host, host_port, n);
@@ -73,7 +73,7 @@ report(struct probe *probe)
 
 	end = in.n ? memmem(in.p, in.n, "\r\n\r\n", 4) : NULL;
 	if (end && in.n > 12 && memcmp(in.p, "HTTP/1.1 ", 9) == 0) {
-		status = atoi(in.p + 9);
+		status = (int)strtol(in.p + 9, NULL, 10);
 		body = str_bytes(end + 4, (size_t)(in.p + in.n - end - 4));
 	}
 	probe->in = (struct buf){.limit_bytes = PROBE_BYTES_MAX};

@@ -64,7 +64,7 @@ flag_of(const struct row *row, char out[NAME_BYTES_MAX])
 {
 	size_t i;
 
-	for (i = 0; row->name[i] && i < NAME_BYTES_MAX - 1; i++)
+	for (i = 0; i < NAME_BYTES_MAX - 1 && row->name[i]; i++)
 		out[i] = row->name[i] == '_' ? '-' : row->name[i];
 	out[i] = '\0';
 }

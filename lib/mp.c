@@ -81,7 +81,7 @@ mp_read_int(struct mp_reader *r, int64_t *out)
 		return false;
 	first = *r->at;
 	if (first < FIXMAP || first >= NEGATIVE_FIXINT) {
-		*out = (signed char)first;
+		*out = (int64_t)first - (first < FIXMAP ? 0 : 256);
 		r->at++;
 		return true;
 	}

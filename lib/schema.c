@@ -198,10 +198,11 @@ decode_int(struct decoding *d, const struct schema_field *field, void *out)
 static enum err
 decode_text(struct decoding *d, const struct schema_field *field, void *out)
 {
-	bool is_bin = field->kind == KIND_BIN;
 	struct str s;
+	bool is_read = field->kind == KIND_BIN ? mp_read_bin(&d->reader, &s)
+					       : mp_read_str(&d->reader, &s);
 
-	if (!(is_bin ? mp_read_bin : mp_read_str)(&d->reader, &s))
+	if (!is_read)
 		return malformed(d, field, "is no string");
 	if (s.n > field->max)
 		return malformed(d, field, "is too long");

@@ -272,8 +272,8 @@ static enum err
 read_base64url(struct reading *r, const struct schema_field *field,
 	       struct json_value value, void *out)
 {
+	struct str text = STR_NONE;
 	uint32_t bits = 0;
-	struct str text;
 	size_t n = 0;
 	char *bytes;
 	enum err e;
@@ -319,7 +319,7 @@ static enum err
 read_time(struct reading *r, const struct schema_field *field,
 	  struct json_value value, void *out)
 {
-	struct str text;
+	struct str text = STR_NONE;
 	int64_t ms;
 	enum err e;
 
