@@ -301,8 +301,6 @@ start_nginx "$length"
 wait_for_analytics
 # shellcheck disable=SC2046
 idle_kib=$(memory_kib Pss $(family "$house"))
-# shellcheck disable=SC2046
-idle_anon_kib=$(memory_kib Pss_Anon $(family "$house"))
 bench_validate
 bench_ai
 # Without the pages of the store, which the kernel takes back when it needs them.
