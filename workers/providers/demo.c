@@ -39,12 +39,14 @@ write_usage(const struct demo_ask *ask, struct buf *out)
 }
 
 static void
-write_chunk(const struct demo_ask *ask, struct str word, const char *reason,
-	    struct buf *out)
+write_chunk(const struct demo_ask *ask, bool is_first, struct str word,
+	    const char *reason, struct buf *out)
 {
 	buf_add_z(out, "data: ");
 	write_head(ask, "chat.completion.chunk", out);
 	buf_add_z(out, "{\"index\":0,\"delta\":{");
+	if (is_first)
+		buf_add_z(out, "\"role\":\"assistant\",");
 	if (word.p) {
 		buf_add_z(out, "\"content\":");
 		json_write_string(out, word);
@@ -72,10 +74,13 @@ static void
 write_stream(const struct demo_ask *ask, struct buf *out)
 {
 	struct str rest = STR(DEMO_TEXT);
+	bool is_first = true;
 
-	while (rest.n)
-		write_chunk(ask, next_word(&rest), "null", out);
-	write_chunk(ask, STR_NONE, "\"stop\"", out);
+	while (rest.n) {
+		write_chunk(ask, is_first, next_word(&rest), "null", out);
+		is_first = false;
+	}
+	write_chunk(ask, false, STR_NONE, "\"stop\"", out);
 	buf_add_z(out, "data: ");
 	write_head(ask, "chat.completion.chunk", out);
 	buf_add_z(out, "],");

@@ -31,6 +31,20 @@ on_event(void *ctx, const struct sse_event *event)
 	return true;
 }
 
+static unsigned
+times(struct str in, const char *what)
+{
+	unsigned count = 0;
+	const char *at = in.p;
+
+	while (
+	    (at = memmem(at, (size_t)(in.p + in.n - at), what, strlen(what)))) {
+		count++;
+		at++;
+	}
+	return count;
+}
+
 TEST(demo_says_the_same_in_both_forms)
 {
 	struct demo_ask ask = {STR("demo"), 1700000000, 12, false};
@@ -59,6 +73,7 @@ TEST(demo_says_the_same_in_both_forms)
 
 		buf_init(&stream, 1u << 20);
 		demo_write(&ask, &stream);
+		CHECK_INT(times(buf_str(&stream), "\"role\":\"assistant\""), 1);
 		CHECK_OK(sse_feed(&sse, buf_str(&stream), on_event, &reading));
 		buf_fini(&stream);
 	}
