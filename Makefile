@@ -84,34 +84,42 @@ endif
 
 define program
 $(B)/$(1): $$(OBJ_$(1))
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(BASE_LIBS) $$(LIBS_$(1))
+	@echo "  ld $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(BASE_LIBS) $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # Unit tests: every room in one binary, the mains left out.
 ALL_ROOMS := $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)
 $(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
-	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
 
 # Integration tests: the real programs, the scripted upstream, one test binary.
 HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))
 $(B)/upstream: $(call obj,$(wildcard integration-tests/upstream/*.c) $(LIB))
-	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
 $(B)/run-integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
-	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
 
 # The bench's own programs.
 BENCH := integration-tests/bench
 $(B)/load: $(call obj,$(BENCH)/load.c)
-	$(CC) $(LDFLAGS) -o $@ $^
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^
 $(B)/fill: $(call obj,$(BENCH)/fill.c $(LIB) $(STORE) $(USAGE))
-	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -llmdb -lcrypto
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -llmdb -lcrypto
 $(B)/pairs: $(call obj,$(BENCH)/pairs.c $(LIB))
-	$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
+	@echo "  ld $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  cc $@"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 

@@ -364,33 +364,63 @@ TEST(pool_answers_tools_and_metrics)
 	house_close(&asker);
 }
 
-/* What the child says on standard error. */
-static int
-start_with(char *flag, char *out, size_t out_bytes)
+/* A process that waits for its gate to open: forked while there is one thread,
+ * as every process of a house is. */
+struct starter {
+	pid_t pid;
+	int gate;
+	int said;
+};
+
+static struct starter
+starter_fork(char *flag)
 {
 	static char name[] = "chatello-small";
 	char *argv[] = {name, flag, NULL};
-	int pipes[2], code;
-	size_t n = 0;
-	ssize_t got;
+	int gate[2], said[2], code;
+	char opened;
 	pid_t pid;
 
-	CHECK(pipe(pipes) == 0);
+	CHECK(pipe(gate) == 0 && pipe(said) == 0);
 	pid = fork();
 	if (pid == 0) {
-		dup2(pipes[1], STDERR_FILENO);
-		dup2(pipes[1], STDOUT_FILENO);
-		close(pipes[0]);
+		dup2(said[1], STDERR_FILENO);
+		dup2(said[1], STDOUT_FILENO);
+		close(said[0]);
+		close(gate[1]);
+		if (read(gate[0], &opened, 1) != 1)
+			_exit(99);
 		code = pool_main(&small_worker, flag ? 2 : 1, argv);
 		fflush(stdout);
 		_exit(code);
 	}
-	close(pipes[1]);
-	while ((got = read(pipes[0], out + n, out_bytes - n - 1)) > 0)
+	close(said[1]);
+	close(gate[0]);
+	return (struct starter){pid, gate[1], said[0]};
+}
+
+/* Its exit code; what it says is in out. */
+static int
+starter_run(struct starter *starter, char *out, size_t out_bytes)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	CHECK(write(starter->gate, "", 1) == 1);
+	close(starter->gate);
+	while ((got = read(starter->said, out + n, out_bytes - n - 1)) > 0)
 		n += (size_t)got;
 	out[n] = '\0';
-	close(pipes[0]);
-	return worker_wait(pid);
+	close(starter->said);
+	return worker_wait(starter->pid);
+}
+
+static int
+start_with(char *flag, char *out, size_t out_bytes)
+{
+	struct starter starter = starter_fork(flag);
+
+	return starter_run(&starter, out, out_bytes);
 }
 
 TEST(pool_says_in_one_line_why_it_does_not_start)
@@ -417,11 +447,12 @@ TEST(pool_says_in_one_line_why_it_does_not_start)
 
 TEST(pool_has_one_process_of_a_name)
 {
+	struct starter second = starter_fork(NULL);
 	struct asker asker;
 	char out[4096];
 
 	house_open(&asker);
-	CHECK_INT(start_with(NULL, out, sizeof(out)), 1);
+	CHECK_INT(starter_run(&second, out, sizeof(out)), 1);
 	CHECK(strstr(out, "small-0") != NULL);
 	CHECK(kill(asker.worker, SIGTERM) == 0);
 	CHECK_INT(worker_wait(asker.worker), 0);
