@@ -192,7 +192,7 @@ reading_license_view(struct reading *reading, struct str hash, int64_t now_ms,
 	e = reading_load(reading, &key, &license_schema, &license, arena);
 	if (e != ERR_OK)
 		return e;
-	key_subscription(&key, license.subscription_id);
+	key_subscription(&key, hash);
 	e = reading_load(reading, &key, &subscription_schema, &subscription,
 			 arena);
 	if (e == ERR_OK) {

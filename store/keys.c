@@ -5,6 +5,7 @@
 #include "store/keys.h"
 
 #define WINDOW_METER '!' /* sorts in front of 'd', 'h' and 'm' */
+#define PART_SUBSCRIPTION 's'
 
 /* What is under construction. Once a part was absent, or cannot be in a key,
  * nothing more is added. */
@@ -127,18 +128,22 @@ key_customer_email(struct key *key, struct str workspace, struct str email)
 }
 
 void
-key_subscription(struct key *key, struct str id)
-{
-	build_one(key, KEY_SUBSCRIPTION, id);
-}
-
-void
 key_license(struct key *key, struct str hash)
 {
 	struct builder b = begin(key, KEY_LICENSE);
 
 	if (hash.p)
 		add_bytes(&b, hash.p, hash.n);
+}
+
+void
+key_subscription(struct key *key, struct str license_hash)
+{
+	struct builder b = begin(key, KEY_LICENSE);
+	char part = PART_SUBSCRIPTION;
+
+	add_bytes(&b, license_hash.p, license_hash.n);
+	add_bytes(&b, &part, 1);
 }
 
 void

@@ -38,9 +38,11 @@ void key_customer(struct key *key, struct str id); /* customer */
 /* e-mail in lower case -> customer id */
 void key_customer_email(struct key *key, struct str workspace,
 			struct str email);
-void key_subscription(struct key *key, struct str id); /* subscription */
 /* HMAC of the licence key (32 bytes) -> license: one read finds it */
 void key_license(struct key *key, struct str hash);
+/* subscription: behind the licence that it was issued with, so that what is
+ * read together lies on one page */
+void key_subscription(struct key *key, struct str license_hash);
 void key_license_id(struct key *key, struct str id); /* -> hash */
 /* -> nothing: a customer's licences in order */
 void key_customer_license(struct key *key, struct str customer_id,
@@ -79,7 +81,6 @@ enum key_kind {
 	KEY_PRICE = 'X',
 	KEY_ROLLUP_LICENSE = 'R',
 	KEY_ROLLUP_MODEL = 'Q',
-	KEY_SUBSCRIPTION = 'S',
 	KEY_USAGE_LINE = 'U',
 	KEY_WORKSPACE = 'W',
 };

@@ -30,6 +30,8 @@ TEST(keys_have_the_bytes_that_stores_already_hold)
 	CHECK_STR(key_str(&key), STR("Rlic_A\0h\x80\0\0\0\0\x36\xee\x80"));
 	key_license(&key, STR("\0hash\0"));
 	CHECK_STR(key_str(&key), STR("L\0hash\0"));
+	key_subscription(&key, STR("\0hash\0"));
+	CHECK_STR(key_str(&key), STR("L\0hash\0s"));
 	key_customer_license(&key, STR("cus_1"), STR("lic_A"));
 	CHECK_STR(key_str(&key), STR("Fcus_1\0lic_A"));
 }

@@ -172,10 +172,10 @@ ledger_is_plain(struct str s)
 
 enum err
 ledger_license_by_key(struct ledger *ledger, struct str key,
-		      struct arena *arena, struct license *license)
+		      struct arena *arena, struct license *license,
+		      unsigned char hash[CRYPTO_HASH_BYTES])
 {
 	char normalized[LICENSE_KEY_BYTES_MAX];
-	unsigned char hash[CRYPTO_HASH_BYTES];
 	struct key at;
 	size_t n;
 	enum err e;
@@ -185,7 +185,7 @@ ledger_license_by_key(struct ledger *ledger, struct str key,
 	if (!crypto_normalize_license_key(key, normalized, &n))
 		return ERR_NOT_FOUND;
 	crypto_hash_license_key(ledger->crypto, str_bytes(normalized, n), hash);
-	key_license(&at, str_bytes(hash, sizeof(hash)));
+	key_license(&at, str_bytes(hash, CRYPTO_HASH_BYTES));
 	e = group_load(ledger->group, &at, &license_schema, license, arena);
 	return e == ERR_NO_SUCH ? ERR_NOT_FOUND : e;
 }
@@ -233,7 +233,7 @@ ledger_license_find(struct ledger *ledger, struct str id_or_key,
 	e = group_load(group, &key, &license_schema, &out->license, arena);
 	if (e != ERR_OK)
 		return e;
-	key_subscription(&key, out->license.subscription_id);
+	key_subscription(&key, str_bytes(out->hash, sizeof(out->hash)));
 	e = group_load(group, &key, &subscription_schema, &out->subscription,
 		       arena);
 	if (e == ERR_OK) {

@@ -7,6 +7,7 @@
 struct place {
 	struct context *context;
 	struct ledger *ledger;
+	unsigned char hash[CRYPTO_HASH_BYTES]; /* of the licence key */
 	struct license license;
 	struct subscription subscription;
 	struct ledger_workspace *workspace;
@@ -30,8 +31,8 @@ load(struct place *place, struct str key_text, struct str domain)
 	struct ledger *ledger = place->ledger;
 	struct key key;
 	struct str stored;
-	enum err e =
-	    ledger_license_by_key(ledger, key_text, arena, &place->license);
+	enum err e = ledger_license_by_key(ledger, key_text, arena,
+					   &place->license, place->hash);
 
 	if (e != ERR_OK)
 		return e;
@@ -39,7 +40,7 @@ load(struct place *place, struct str key_text, struct str domain)
 		return ledger_refuse(place->context, ERR_BAD_FIELD, "domain",
 				     "the site's domain is missing or not "
 				     "valid: send it like shop.example");
-	key_subscription(&key, place->license.subscription_id);
+	key_subscription(&key, str_bytes(place->hash, sizeof(place->hash)));
 	e = group_load(ledger->group, &key, &subscription_schema,
 		       &place->subscription, arena);
 	if (e == ERR_OK)
@@ -57,21 +58,14 @@ load(struct place *place, struct str key_text, struct str domain)
 	return e == ERR_NO_SUCH ? ERR_OK : e;
 }
 
-/* The licence lies under the hash of its key, which its id leads to. */
 static enum err
 license_put(struct place *place)
 {
-	struct group *group = place->ledger->group;
-	struct str hash;
 	struct key key;
-	enum err e;
 
-	key_license_id(&key, place->license.id);
-	e = group_load_bytes(group, &key, &hash, place->context->arena);
-	if (e != ERR_OK || hash.p == NULL)
-		return e == ERR_OK || e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
-	key_license(&key, hash);
-	return group_put(group, &key, &license_schema, &place->license);
+	key_license(&key, str_bytes(place->hash, sizeof(place->hash)));
+	return group_put(place->ledger->group, &key, &license_schema,
+			 &place->license);
 }
 
 static void

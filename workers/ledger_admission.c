@@ -29,6 +29,7 @@ struct admission {
 	struct context *context;
 	struct ledger *ledger;
 	const struct reserve *in;
+	unsigned char hash[CRYPTO_HASH_BYTES]; /* of the licence key */
 	struct license license;
 	struct subscription subscription;
 	struct ledger_workspace *workspace;
@@ -67,7 +68,7 @@ load_plan(struct admission *a)
 	struct key key;
 	enum err e;
 
-	key_subscription(&key, a->license.subscription_id);
+	key_subscription(&key, str_bytes(a->hash, sizeof(a->hash)));
 	e = group_load(ledger->group, &key, &subscription_schema,
 		       &a->subscription, a->context->arena);
 	if (e == ERR_OK)
@@ -94,7 +95,7 @@ load(struct admission *a)
 				     "a request id is 1 to 64 letters, digits "
 				     "and . _ : -");
 	e = ledger_license_by_key(a->ledger, in->key, a->context->arena,
-				  &a->license);
+				  &a->license, a->hash);
 	if (e == ERR_OK)
 		e = load_plan(a);
 	if (e != ERR_OK)

@@ -206,7 +206,8 @@ put(struct change *change)
 	struct key key;
 	enum err e;
 
-	key_subscription(&key, change->of.subscription.id);
+	key_subscription(&key,
+			 str_bytes(change->of.hash, sizeof(change->of.hash)));
 	e = group_put(change->ledger->group, &key, &subscription_schema,
 		      &change->of.subscription);
 	if (e != ERR_OK)

@@ -296,7 +296,7 @@ subscription_make(struct issue *issue)
 	s->started_at = issue->context->now_ms;
 	s->ends_at = end_of(issue);
 	s->grace_days = issue->plan->grace_days;
-	key_subscription(&key, s->id);
+	key_subscription(&key, str_bytes(issue->hash, sizeof(issue->hash)));
 	return group_put(issue->ledger->group, &key, &subscription_schema, s);
 }
 

@@ -68,9 +68,11 @@ enum err ledger_refuse(struct context *context, enum err e, const char *field,
 /* Text that may be a part of a key: not empty, no byte below blank. */
 bool ledger_is_plain(struct str s);
 
-/* The licence of a key as a plugin presents it: KEY_MISSING, NOT_FOUND. */
+/* The licence of a key as a plugin presents it, and the key's hash:
+ * KEY_MISSING, NOT_FOUND. */
 enum err ledger_license_by_key(struct ledger *ledger, struct str key,
-			       struct arena *arena, struct license *license);
+			       struct arena *arena, struct license *license,
+			       unsigned char hash[CRYPTO_HASH_BYTES]);
 struct ledger_license {
 	unsigned char hash[CRYPTO_HASH_BYTES];
 	struct license license;

@@ -110,7 +110,7 @@ report_load(struct store *store, struct str license_hash, int64_t now_ms,
 	e = load(store, &key, &license_schema, &out->license, arena);
 	if (e != ERR_OK)
 		return e == ERR_NO_SUCH ? ERR_NOT_FOUND : e;
-	key_subscription(&key, out->license.subscription_id);
+	key_subscription(&key, license_hash);
 	e = load(store, &key, &subscription_schema, &out->subscription, arena);
 	if (e == ERR_OK)
 		e = load_settings(store, out, arena);

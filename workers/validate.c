@@ -107,48 +107,57 @@ settings_fill(struct validate *validate, int64_t now_ms, struct arena *arena,
 	return meter_fill(meter_raw, workspace, now_ms, arena, &out->meter);
 }
 
-/* KEY_MISSING, NOT_FOUND, or a fault of the store. */
+/* Licence and subscription, which lie side by side. An unknown key has a
+ * licence that has no meter. */
 static enum err
-find(struct context *context, struct str key, struct report_subject *out)
+license_fill(struct context *context, struct str key, bool *is_known,
+	     struct report_subject *out)
 {
 	struct validate *validate = context->state;
 	unsigned char hash[CRYPTO_HASH_BYTES];
 	struct key keys[2];
 	struct str wanted[2], raw[2];
+	enum err e;
+
+	hash_key(validate, key, hash);
+	key_license(&keys[0], str_bytes(hash, sizeof(hash)));
+	key_subscription(&keys[1], str_bytes(hash, sizeof(hash)));
+	wanted[0] = key_str(&keys[0]);
+	wanted[1] = key_str(&keys[1]);
+	e = store_load(validate->store, wanted, 2, raw, context->arena);
+	*is_known = e == ERR_OK && raw[0].p != NULL;
+	out->license.id = STR("none_00000000000000000000000000");
+	if (!*is_known)
+		return e;
+	e = decode(&license_schema, raw[0], &out->license, context->arena);
+	if (e == ERR_OK)
+		e = decode(&subscription_schema, raw[1], &out->subscription,
+			   context->arena);
+	return e;
+}
+
+/* KEY_MISSING, NOT_FOUND, or a fault of the store. */
+static enum err
+find(struct context *context, struct str key, struct report_subject *out)
+{
+	struct validate *validate = context->state;
+	struct str wanted, meter_raw;
+	struct key meter_key;
 	bool is_known;
 	enum err e;
 
 	if (str_is_empty(str_trim(key)))
 		return ERR_KEY_MISSING;
-	hash_key(validate, key, hash);
-	key_license(&keys[0], str_bytes(hash, sizeof(hash)));
-	wanted[0] = key_str(&keys[0]);
-	e = store_load(validate->store, wanted, 1, raw, context->arena);
+	e = license_fill(context, key, &is_known, out);
 	if (e != ERR_OK)
 		return e;
-	is_known = raw[0].p != NULL;
-	schema_clear(&license_schema, &out->license);
-	if (is_known)
-		e = decode(&license_schema, raw[0], &out->license,
-			   context->arena);
-	else
-		out->license.id = out->license.subscription_id =
-		    STR("none_00000000000000000000000000");
-	if (e != ERR_OK)
-		return e;
-	key_subscription(&keys[0], out->license.subscription_id);
-	key_meter(&keys[1], out->license.id);
-	wanted[0] = key_str(&keys[0]);
-	wanted[1] = key_str(&keys[1]);
-	e = store_load(validate->store, wanted, 2, raw, context->arena);
+	key_meter(&meter_key, out->license.id);
+	wanted = key_str(&meter_key);
+	e = store_load(validate->store, &wanted, 1, &meter_raw, context->arena);
 	if (e != ERR_OK || !is_known)
 		return e != ERR_OK ? e : ERR_NOT_FOUND;
-	e = decode(&subscription_schema, raw[0], &out->subscription,
-		   context->arena);
-	if (e != ERR_OK)
-		return e;
-	return settings_fill(validate, context->now_ms, context->arena, raw[1],
-			     out);
+	return settings_fill(validate, context->now_ms, context->arena,
+			     meter_raw, out);
 }
 
 /* May it be used now, on this site? *host is the site's, absent if it has

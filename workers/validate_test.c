@@ -73,7 +73,7 @@ put_license(struct house *h)
 	crypto_hash_license_key(h->crypto, KEY, hash);
 	key_license(&key, str_bytes(hash, sizeof(hash)));
 	put(h, &key, &license_schema, &h->license);
-	key_subscription(&key, h->subscription.id);
+	key_subscription(&key, str_bytes(hash, sizeof(hash)));
 	put(h, &key, &subscription_schema, &h->subscription);
 }
 
