@@ -996,10 +996,11 @@ TEST(bus_survives_workers_killed_while_large_bodies_come)
 	UNTIL(in_flight(&asker, 0) == 0);
 	CHECK_INT(answers.lasts, asked);
 	CHECK_INT(answers.errs[ERR_OK] + answers.errs[ERR_WORKER_LOST], asked);
-	bus_close(asker.bus);
-	loop_close(loop);
 	kill(pid, SIGKILL);
-	free(big);
+	/* No close: nng 1.5.2 may wait for ever for the rest of a large message
+	 * of a killed peer, and bus_close then leaves it what it holds. */
+	fflush(NULL);
+	_exit(0);
 }
 
 /* --- doorbell and tools ----------------------------------------------------
