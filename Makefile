@@ -121,7 +121,7 @@ $(B)/%.o: %.c
 	@echo "  cc $@"
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
+-include $(shell find build/$(MODE) build/fuzz -name '*.d' 2>/dev/null)
 
 .PHONY: help run check unit asan tsan fuzz lint fmt size cov install dist clean deps
 
@@ -161,12 +161,16 @@ tsan:
 
 #: make fuzz         each fuzzer over its corpus and FUZZ_RUNS new inputs
 FUZZ_RUNS ?= 50000
+FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_NAMES := $(patsubst %.c,build/fuzz/%,$(FUZZERS))
-build/fuzz/%: %.c
+FUZZ_ROOMS := $(patsubst %.c,build/fuzz/%.o,$(sort $(LIB) $(EDGE) $(STORE) $(WORKERS)))
+build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=c17 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=undefined -o $@ $< $(LIB) $(EDGE) $(STORE) $(WORKERS) \
-	  $(BASE_LIBS) $(ALL_LIBS)
+	@echo "  clang $@"
+	@clang -std=c17 -D_GNU_SOURCE -I. $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$(FUZZ_NAMES): build/fuzz/%: build/fuzz/%.o $(FUZZ_ROOMS)
+	@echo "  ld $@"
+	@clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(BASE_LIBS) $(ALL_LIBS)
 fuzz: $(FUZZ_NAMES)
 	@for f in $(FUZZ_NAMES); do corpus=$${f#build/fuzz/}; mkdir -p build/corpus/$$corpus; \
 	  $$f -runs=$(FUZZ_RUNS) -max_len=65536 -close_fd_mask=1 build/corpus/$$corpus \
