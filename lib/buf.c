@@ -59,33 +59,6 @@ buf_reserve(struct buf *buf, size_t n)
 }
 
 void
-buf_add(struct buf *buf, const void *p, size_t n)
-{
-	if (n == 0 || !buf_reserve(buf, n))
-		return;
-	memcpy(buf->p + buf->n, p, n);
-	buf->n += n;
-}
-
-void
-buf_add_str(struct buf *buf, struct str s)
-{
-	buf_add(buf, s.p, s.n);
-}
-
-void
-buf_add_z(struct buf *buf, const char *z)
-{
-	buf_add(buf, z, strlen(z));
-}
-
-void
-buf_add_char(struct buf *buf, char c)
-{
-	buf_add(buf, &c, 1);
-}
-
-void
 buf_add_int(struct buf *buf, int64_t i)
 {
 	char digits[24];

@@ -24,15 +24,41 @@ void buf_reset(struct buf *buf);
 /* Room for n more bytes behind buf->n; false (and marked) when there is none.
  */
 bool buf_reserve(struct buf *buf, size_t n);
-void buf_add(struct buf *buf, const void *p, size_t n);
-void buf_add_str(struct buf *buf, struct str s);
-void buf_add_z(struct buf *buf, const char *z);
-void buf_add_char(struct buf *buf, char c);
 void buf_add_int(struct buf *buf, int64_t i);
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Removes the first n bytes (n <= buf->n). */
 void buf_drop(struct buf *buf, size_t n);
+
+static inline void
+buf_add(struct buf *buf, const void *p, size_t n)
+{
+	if (n > buf->room - buf->n || buf->is_failed) {
+		if (!buf_reserve(buf, n))
+			return;
+	}
+	if (n > 0)
+		memcpy(buf->p + buf->n, p, n);
+	buf->n += n;
+}
+
+static inline void
+buf_add_str(struct buf *buf, struct str s)
+{
+	buf_add(buf, s.p, s.n);
+}
+
+static inline void
+buf_add_z(struct buf *buf, const char *z)
+{
+	buf_add(buf, z, strlen(z));
+}
+
+static inline void
+buf_add_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
 
 static inline struct str
 buf_str(const struct buf *buf)

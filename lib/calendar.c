@@ -152,33 +152,63 @@ calendar_zone_is_known(const char *zone)
 	return is_known;
 }
 
+/* By hand: a time is printed several times for each answer of the hot path. */
+static char *
+put_digits(char *at, int64_t value, int digits)
+{
+	for (int i = digits - 1; i >= 0; i--) {
+		at[i] = (char)('0' + value % 10);
+		value /= 10;
+	}
+	return at + digits;
+}
+
+static char *
+put_date(char *at, struct civil c)
+{
+	at = put_digits(at, c.year, 4);
+	*at++ = '-';
+	at = put_digits(at, c.month, 2);
+	*at++ = '-';
+	return put_digits(at, c.day, 2);
+}
+
 /* wall_ms: a wall clock as if it were UTC; without its zone. */
-static size_t
-print_wall(int64_t wall_ms, char out[CALENDAR_TEXT_BYTES])
+static char *
+put_wall(char *at, int64_t wall_ms)
 {
 	int64_t seconds = floor_div(wall_ms, SECOND_MS);
 	int64_t days = floor_div(seconds, DAY_S);
 	int in_day = (int)(seconds - days * DAY_S);
 	int ms = (int)(wall_ms - seconds * SECOND_MS);
-	struct civil c = civil_of(days);
-	int n = snprintf(out, CALENDAR_TEXT_BYTES,
-			 "%04d-%02d-%02dT%02d:%02d:%02d", (int)c.year, c.month,
-			 c.day, in_day / 3600, in_day / 60 % 60, in_day % 60);
 
-	if (ms)
-		n += snprintf(out + n, CALENDAR_TEXT_BYTES - (size_t)n, ".%03d",
-			      ms);
-	return (size_t)n;
+	at = put_date(at, civil_of(days));
+	*at++ = 'T';
+	at = put_digits(at, in_day / 3600, 2);
+	*at++ = ':';
+	at = put_digits(at, in_day / 60 % 60, 2);
+	*at++ = ':';
+	at = put_digits(at, in_day % 60, 2);
+	if (ms == 0)
+		return at;
+	*at++ = '.';
+	return put_digits(at, ms, 3);
+}
+
+static size_t
+finish(const char *out, char *at)
+{
+	*at = '\0';
+	return (size_t)(at - out);
 }
 
 size_t
 calendar_print_utc(int64_t ms, char out[CALENDAR_TEXT_BYTES])
 {
-	size_t n = print_wall(clamp(ms), out);
+	char *at = put_wall(out, clamp(ms));
 
-	out[n++] = 'Z';
-	out[n] = '\0';
-	return n;
+	*at++ = 'Z';
+	return finish(out, at);
 }
 
 size_t
@@ -190,12 +220,12 @@ calendar_print_zoned(int64_t ms, const char *zone,
 	/* Offsets of before the railways have seconds; RFC 3339 has none. */
 	int64_t minutes = floor_div(offset, 60);
 	int absolute = (int)(minutes < 0 ? -minutes : minutes);
-	size_t n = print_wall(clamp(at + minutes * 60 * SECOND_MS), out);
+	char *end = put_wall(out, clamp(at + minutes * 60 * SECOND_MS));
 
-	n += (size_t)snprintf(out + n, CALENDAR_TEXT_BYTES - n, "%c%02d:%02d",
-			      minutes < 0 ? '-' : '+', absolute / 60,
-			      absolute % 60);
-	return n;
+	*end++ = minutes < 0 ? '-' : '+';
+	end = put_digits(end, absolute / 60, 2);
+	*end++ = ':';
+	return finish(out, put_digits(end, absolute % 60, 2));
 }
 
 size_t
@@ -203,8 +233,7 @@ calendar_print_day(int64_t ms, const char *zone, char out[CALENDAR_TEXT_BYTES])
 {
 	struct civil c = civil_of(calendar_day_number(ms, zone));
 
-	return (size_t)snprintf(out, CALENDAR_TEXT_BYTES, "%04d-%02d-%02d",
-				(int)c.year, c.month, c.day);
+	return finish(out, put_date(out, c));
 }
 
 struct scan {
