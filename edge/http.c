@@ -23,7 +23,7 @@ _Static_assert(MHD_VERSION >= 0x00097500,
 #define CONNECTION_BYTES 8192u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
-#define LINGER_MS 2		       /* see linger() */
+#define LINGER_MS 20		       /* see linger() */
 #define LINGERING_MAX 512u
 #define DRAIN_IDLE_MS 1000
 #define CLOSE_RUNS_MAX 64
@@ -90,10 +90,9 @@ rest(struct http_request *r)
 		    on_hangup, r, &connection->hangup);
 }
 
-/* Answers of the hot path come within a turn or two. For that long a connection
- * is not suspended, which would cost two epoll_ctl(2) and a recv(2), but left
- * to be called again, as libmicrohttpd does at each run. False: it has to rest.
- */
+/* Answers of the hot path come soon, also under load. Meanwhile a connection is
+ * not suspended, which would cost two epoll_ctl(2) and a recv(2), but left to
+ * be called again, as libmicrohttpd does at each run. False: it has to rest. */
 static bool
 linger(struct http_request *r)
 {
@@ -148,7 +147,7 @@ stream_read(void *ctx, uint64_t position, char *to, size_t room)
 	if (connection->deadline.state != DEADLINE_WRITE)
 		deadlines_enter(&connection->http->deadlines,
 				&connection->deadline, DEADLINE_WRITE);
-	connection->http->has_moved = true;
+	connection->http->has_queued = true;
 	if (n > room)
 		n = room;
 	memcpy(to, r->out.p + r->stream_at, n);
@@ -188,7 +187,7 @@ reply_queue(struct http_request *r)
 	size_t i;
 
 	linger_end(r);
-	http->has_moved = true;
+	http->has_queued = true;
 	if (response == NULL)
 		return MHD_NO;
 	ok = MHD_add_response_header(response, "Date", http_date(http));
@@ -264,6 +263,7 @@ request_begin(struct http_connection *connection, const char *url,
 	if (r == NULL)
 		return MHD_NO;
 	connection->request = r;
+	http->unread++;
 	r->connection = connection;
 	r->ctx = http->options.ctx;
 	r->method = method;
@@ -314,6 +314,13 @@ take_body(struct http_request *r, struct str part)
 	return MHD_YES;
 }
 
+static void
+read_whole(struct http *http, struct http_request *r)
+{
+	http->unread -= !r->is_read;
+	r->is_read = true;
+}
+
 static enum MHD_Result
 on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 	   const char *method, const char *version, const char *upload,
@@ -342,6 +349,7 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 		http->has_moved = true;
 		return take_body(r, part);
 	}
+	read_whole(http, r);
 	if (!r->is_handled && !r->is_replied) {
 		r->is_handled = true;
 		http->options.calls->handle(r);
@@ -363,7 +371,6 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 
 	(void)why;
 	*request = NULL;
-	http->has_moved = true;
 	if (connection == NULL)
 		return;
 	loop_fd_remove(http->options.loop, connection->hangup);
@@ -373,6 +380,7 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
 	if (r == NULL)
 		return;
+	read_whole(http, r);
 	linger_end(r);
 	http->options.calls->end(r);
 	*http->options.bodies_held -= r->held_bytes;
@@ -387,7 +395,6 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 	struct http_connection *connection = *socket_context;
 	const union MHD_ConnectionInfo *info;
 
-	http->has_moved = true;
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (connection == NULL)
 			return;
@@ -447,7 +454,7 @@ has_more(struct http *http)
 	if (http->again.heap_index == 0)
 		loop_timer_set(http->options.loop, &http->again, 1, on_again,
 			       http);
-	return http->has_moved;
+	return http->has_queued || (http->has_moved && http->unread > 0);
 }
 
 /* Each run leaves what it made ready (a queued answer, a further read) for the
@@ -461,6 +468,7 @@ on_turn(void *ctx)
 	while (http->is_dirty && runs++ < RUNS_A_TURN_MAX) {
 		http->is_dirty = false;
 		http->has_moved = false;
+		http->has_queued = false;
 		MHD_run(http->daemon);
 		if (has_more(http))
 			http->is_dirty = true;

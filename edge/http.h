@@ -93,6 +93,7 @@ struct http_request {
 	size_t stream_at; /* bytes of out that the client has */
 	size_t held_bytes;
 	size_t swallowed_bytes;
+	bool is_read; /* to its end */
 	bool is_handled;
 	bool is_replied;
 	bool is_stream;
