@@ -184,9 +184,7 @@ count_of(int64_t i)
 static int64_t
 input_of(const struct usage_line *line)
 {
-	return count_of(line->input_tokens) +
-	       count_of(line->cache_read_tokens) +
-	       count_of(line->cache_write_tokens);
+	return count_of(line->input_tokens);
 }
 
 /* An interrupted request counts by its estimate until its settlement comes

@@ -86,7 +86,7 @@ const struct command_row command_rows[] = {
 	{"license", "suspend", "KEY|ID", "stop a licence for a while", license_suspend_command, reason_options},
 	{"license", "resume", "KEY|ID", "undo suspend", license_resume_command, reason_options},
 	{"license", "renew", "KEY|ID", "extend a licence", license_renew_command, renew_options},
-	{"license", "cancel", "KEY|ID", "end a licence for good", license_cancel_command, cancel_options},
+	{"license", "cancel", "KEY|ID", "end a licence; only renew brings it back", license_cancel_command, cancel_options},
 	{"license", "verify", "KEY", "what a plugin with this key would be told; fails when not valid", license_verify_command, verify_options},
 	{"customer", "list", NULL, "list customers, oldest first", customer_list_command, workspace_options},
 	{"customer", "show", "ID|EMAIL", "show one customer with its licences", customer_show_command, workspace_options},

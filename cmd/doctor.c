@@ -130,19 +130,20 @@ check_store(struct doctor *doctor)
 }
 
 static void
-check_port(struct doctor *doctor, const char *check, const char *host_port,
+check_port(struct doctor *doctor, const char *check, struct str at,
 	   bool is_running)
 {
+	struct str host_port = arena_str(&doctor->command->arena, at);
 	struct why why = {"", ""};
 	int fd;
 
 	if (is_running) {
-		say(doctor, check, true, "%s: the house runs", host_port);
+		say(doctor, check, true, "%.*s: the house runs", STR_ARG(at));
 		return;
 	}
-	if (proc_listen(host_port, &fd, &why) == ERR_OK) {
+	if (proc_listen(host_port.p ? host_port.p : "", &fd, &why) == ERR_OK) {
 		close(fd);
-		say(doctor, check, true, "%s is free", host_port);
+		say(doctor, check, true, "%.*s is free", STR_ARG(at));
 		return;
 	}
 	say(doctor, check, false, "%s", why.text);
@@ -154,10 +155,17 @@ check_ports(struct doctor *doctor)
 	const struct conf *conf = &doctor->command->conf;
 	bool is_running = house_lock_holder(conf, "up") != 0 ||
 			  house_lock_holder(conf, "edge-0") != 0;
+	struct up_listeners at;
 
-	check_port(doctor, "public port", conf->public, is_running);
-	check_port(doctor, "admin port", conf->admin, is_running);
-	check_port(doctor, "internal port", conf->internal, is_running);
+	/* Where it answers, which need not be what the settings here say. */
+	if (house_listeners(doctor->command, &at) != ERR_OK || !at.public.p) {
+		at.public = str_of(conf->public);
+		at.admin = str_of(conf->admin);
+		at.internal = str_of(conf->internal);
+	}
+	check_port(doctor, "public port", at.public, is_running);
+	check_port(doctor, "admin port", at.admin, is_running);
+	check_port(doctor, "internal port", at.internal, is_running);
 }
 
 static void

@@ -14,6 +14,7 @@
 #define CHUNK_EVENTS 256
 #define CHUNK_BYTES_MAX (4u << 20)
 #define TAIL_LINES 10
+#define LINE_JSON_BYTES_MAX 4096u
 
 static const struct column columns[] = {
     {"SEQ", "seq", FORM_PLAIN},
@@ -25,8 +26,30 @@ static const struct column columns[] = {
     {NULL, NULL, FORM_PLAIN},
 };
 
+/* That of an AI request is its ledger line, kept once, as the state. */
+static struct str
+metadata_of(const struct event *event, struct arena *arena)
+{
+	struct usage_line line;
+	struct str text = event->metadata;
+	struct buf out;
+
+	if (text.p || !str_eq(event->type, STR("ai_request")) ||
+	    event->state_kind != usage_line_schema.number ||
+	    schema_decode(&usage_line_schema, event->state, &line, arena,
+			  NULL) != ERR_OK)
+		return text;
+	buf_init(&out, LINE_JSON_BYTES_MAX);
+	schema_print_json(&usage_line_schema, &line, &out);
+	if (!out.is_failed)
+		text = arena_str(arena, buf_str(&out));
+	buf_fini(&out);
+	return text;
+}
+
 static void
-fill(uint64_t seq, const struct event *event, struct event_line *line)
+fill(uint64_t seq, const struct event *event, struct arena *arena,
+     struct event_line *line)
 {
 	schema_clear(&event_line_schema, line);
 	line->seq = (int64_t)seq;
@@ -40,7 +63,7 @@ fill(uint64_t seq, const struct event *event, struct event_line *line)
 	line->plan = event->plan;
 	line->amount = event->amount;
 	line->currency = event->currency;
-	line->metadata = event->metadata;
+	line->metadata = metadata_of(event, arena);
 	line->auto_generated = event->auto_generated;
 	line->actor = event->actor;
 }
@@ -79,7 +102,7 @@ print_one(struct listing *listing, const struct store_event *stored,
 	if (!is_wanted(listing->output.command, &event))
 		return ERR_OK;
 	listing->left--;
-	fill(stored->seq, &event, &line);
+	fill(stored->seq, &event, &listing->arena, &line);
 	return output_row(&listing->output, &line, why);
 }
 

@@ -108,6 +108,16 @@ child_of(struct up *up, pid_t pid)
 
 static void stop_on(struct up *up);
 
+static void
+close_listeners(struct up *up)
+{
+	for (unsigned i = 0; i < CHILD_LISTENERS; i++) {
+		if (up->listeners[i] >= 0)
+			close(up->listeners[i]);
+		up->listeners[i] = -1;
+	}
+}
+
 void
 up_fail(struct up *up, const char *format, ...)
 {
@@ -304,6 +314,7 @@ on_signal(void *ctx, int signal_number, int64_t pid)
 	if (up->is_stopping)
 		return;
 	log_info("stop", "signal=%d", signal_number);
+	close_listeners(up); /* new connections are refused, not kept waiting */
 	proc_notify("STOPPING=1");
 	up->is_stopping = true;
 	stop_on(up);
@@ -496,9 +507,7 @@ tear_down(struct up *up)
 		loop_close(up->loop);
 	if (up->notify_fd >= 0)
 		close(up->notify_fd);
-	for (int i = 0; i < CHILD_LISTENERS; i++)
-		if (up->listeners[i] >= 0)
-			close(up->listeners[i]);
+	close_listeners(up);
 	if (up->lock_fd < 0)
 		return;
 	snprintf(path, sizeof(path), "%s/up.json", up->command->conf.run_dir);

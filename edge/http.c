@@ -551,6 +551,8 @@ http_drain(struct http *http)
 		return;
 	http->is_draining = true;
 	MHD_quiesce_daemon(http->daemon);
+	close(http->options.listen_fd); /* nobody waits behind it for us */
+	http->options.listen_fd = -1;
 	if (http->deadlines.limit_ms[DEADLINE_IDLE] > DRAIN_IDLE_MS)
 		http->deadlines.limit_ms[DEADLINE_IDLE] = DRAIN_IDLE_MS;
 	http_mark_dirty(http);
@@ -606,7 +608,8 @@ http_close(struct http *http)
 		loop_fd_remove(http->options.loop, http->watch);
 		MHD_stop_daemon(http->daemon);
 	}
-	close(http->options.listen_fd);
+	if (http->options.listen_fd >= 0)
+		close(http->options.listen_fd);
 	if (http->has_hook)
 		loop_turn_remove(http->options.loop, on_turn, http);
 	loop_timer_clear(http->options.loop, &http->again);

@@ -546,7 +546,7 @@ TEST(http_drain_leaves_the_socket_open)
 	begin();
 	held = dup(world.options.listen_fd);
 	http_drain(world.http);
-	fd = client();
+	fd = talk_connect(held);
 	talk_say(fd, GET_);
 	loop_turn(world.loop, 20);
 	http_close(world.http);

@@ -313,7 +313,7 @@ probe(const char *path, const char *name, struct why *why)
 
 	if (fd < 0)
 		return why_set(why, ERR_IO, "cannot open a socket: %s",
-			       strerror(errno));
+			       err_of_file(errno));
 	memcpy(to.sun_path, path, strlen(path));
 	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0 &&
 	    errno != EAGAIN)
@@ -326,7 +326,7 @@ probe(const char *path, const char *name, struct why *why)
 			       "%s is not running: start it with `chatello up`",
 			       name);
 	return why_set(why, ERR_IO, "cannot reach %s: %s", path,
-		       strerror(error));
+		       err_of_file(error));
 }
 
 static enum err

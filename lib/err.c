@@ -3,6 +3,7 @@
  */
 #include "lib/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -39,6 +40,19 @@ err_of_code(struct str code)
 		if (str_eq(code, str_of(rows[i].code)))
 			return (enum err)i;
 	return ERR_INTERNAL;
+}
+
+const char *
+err_of_file(int error)
+{
+	if (error == EACCES || error == EPERM)
+		return "permission denied: run as the owner of the data folder";
+	if (error == ENOSPC || error == EDQUOT)
+		return "no room: free some of the disk";
+	if (error == EROFS)
+		return "the file system is read-only: name another folder with "
+		       "--data";
+	return strerror(error);
 }
 
 static void

@@ -40,6 +40,10 @@ struct why {
 	char text[320];
 };
 
+/* What errno says of a file or folder, with what to do about it: for the end of
+ * a why. Valid until the next call in this thread. */
+const char *err_of_file(int error);
+
 /* Fills why and returns e, so that `return why_set(why, ERR_X, ...)` reads. */
 enum err why_set(struct why *why, enum err e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

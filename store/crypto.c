@@ -221,8 +221,8 @@ read_master(const char *path, unsigned char key[MASTER_BYTES], struct why *why)
 
 	if (fd < 0 && errno == ENOENT)
 		return why_set(why, ERR_CONFIG,
-			       "no master key in %.200s: restore it, or run "
-			       "`chatello init` for a new house",
+			       "no master key in %.200s: restore it from where "
+			       "you keep it apart from the data",
 			       path);
 	if (fd < 0)
 		return why_set(why, ERR_CONFIG,

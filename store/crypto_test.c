@@ -109,7 +109,7 @@ TEST(a_missing_master_key_and_a_folder_are_refused)
 	struct why why = {.text = ""};
 
 	CHECK_ERR(crypto_open(&crypto, "none.key", &why), ERR_CONFIG);
-	CHECK(strstr(why.text, "chatello init") != NULL);
+	CHECK(strstr(why.text, "restore it") != NULL);
 	CHECK(mkdir("folder", 0700) == 0);
 	CHECK_ERR(crypto_open(&crypto, "folder", &why), ERR_CONFIG);
 	CHECK(crypto == NULL);

@@ -185,7 +185,7 @@ check_folder(const struct store_conf *conf, struct why *why)
 	if (conf->is_created) {
 		if (mkdir(conf->dir, 0750) != 0 && errno != EEXIST)
 			return why_set(why, ERR_IO, "cannot make %s: %s",
-				       conf->dir, strerror(errno));
+				       conf->dir, err_of_file(errno));
 		return ERR_OK;
 	}
 	snprintf(path, sizeof(path), "%s/data.mdb", conf->dir);
@@ -194,7 +194,7 @@ check_folder(const struct store_conf *conf, struct why *why)
 	if (errno == ENOENT || errno == ENOTDIR)
 		return missing(conf, why);
 	return why_set(why, ERR_IO, "cannot look at %s: %s", path,
-		       strerror(errno));
+		       err_of_file(errno));
 }
 
 static int
@@ -241,7 +241,11 @@ lmdb_open(void **engine, const struct store_conf *conf, struct why *why)
 	if (rc == MDB_NOTFOUND)
 		return missing(conf, why); /* its making was interrupted */
 	return why_set(why, lmdb_err(rc), "cannot open the store in %s: %s",
-		       conf->dir, mdb_strerror(rc));
+		       conf->dir,
+		       rc == MDB_INVALID || rc == MDB_CORRUPTED
+			   ? "its file is damaged: restore a backup"
+		       : rc > 0 ? err_of_file(rc)
+				: mdb_strerror(rc));
 }
 
 const struct engine_ops engine_lmdb = {

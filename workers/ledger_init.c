@@ -170,7 +170,7 @@ folder_make(const char *path, mode_t mode, struct why *why)
 	if (mkdir(path, mode) == 0 || errno == EEXIST)
 		return ERR_OK;
 	return why_set(why, ERR_IO, "cannot make the folder %s: %s", path,
-		       strerror(errno));
+		       err_of_file(errno));
 }
 
 static enum err
