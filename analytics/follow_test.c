@@ -336,7 +336,7 @@ ON_ENGINES(follow_counts_ai_requests_once)
 	CHECK_INT(rows[0].input_tokens, 10);
 	CHECK_INT(rows[0].cost, 30);
 	CHECK_INT(rows[1].ai_requests, 1);
-	CHECK_INT(rows[1].input_tokens, 10);
+	CHECK_INT(rows[1].input_tokens, 9);
 	CHECK_STR(rows[1].notes, STR(""));
 }
 
