@@ -205,6 +205,12 @@ TEST_LIMITED(validate_activations_are_counted_and_limited, 60)
 	CHECK_INT(answer.status, 403);
 	CHECK_STR(str_of(answer_code(&answer)), STR("TOO_MANY_ACTIVATIONS"));
 	answer_free(&answer);
+	/* and a validation says the same */
+	json_decref(ask_key(&house, key, "a.example", 200, "VALID"));
+	json_decref(ask_key(&house, key, "shop.local", 200, "VALID"));
+	json_decref(ask_key(&house, key, "", 200, "VALID"));
+	json_decref(
+	    ask_key(&house, key, "b.example", 403, "TOO_MANY_ACTIVATIONS"));
 	for (int i = 0; i < 2; i++) {
 		http(&answer, house.public, "POST", "/api/deactivate", headers,
 		     STR("{\"domain\":\"https://www.a.example/\"}"));

@@ -202,7 +202,8 @@ is_about_key(enum err e)
 {
 	return e == ERR_OK || e == ERR_KEY_MISSING || e == ERR_NOT_FOUND ||
 	       e == ERR_SUSPENDED || e == ERR_EXPIRED || e == ERR_CANCELLED ||
-	       e == ERR_DOMAIN_MISMATCH;
+	       e == ERR_DOMAIN_MISMATCH || e == ERR_TOO_MANY_ACTIVATIONS ||
+	       e == ERR_RATE_LIMITED;
 }
 
 /* In the mode `log` nothing is refused for its rate; it is only counted. */
@@ -223,6 +224,38 @@ take_rate(struct context *context, const struct report_subject *subject,
 		return ERR_OK;
 	out->retry_after_ms = rate.retry_after_ms;
 	return ERR_RATE_LIMITED;
+}
+
+/* May it be in use on one more site? Only a licence whose places are all taken
+ * costs a read: of the site's own place. In the mode `log` activations are not
+ * refused either. */
+static enum err
+check_place(struct context *context, const struct report_subject *subject,
+	    struct str site, struct str host)
+{
+	struct validate *validate = context->state;
+	const struct license *license = &subject->license;
+	int64_t limit =
+	    rules_limit(subject->plan, "activations", SCHEMA_INT_NONE);
+	struct str wanted, activation;
+	struct key key;
+	enum err e;
+
+	if (limit == SCHEMA_INT_NONE || str_is_empty(site) ||
+	    license->activations < limit ||
+	    str_eq(subject->workspace->enforcement, STR("log")))
+		return ERR_OK;
+	if (str_is_empty(host)) /* a site that could not be activated */
+		return ERR_TOO_MANY_ACTIVATIONS;
+	if (rules_domain_is_local(host, license->domain))
+		return ERR_OK;
+	key_activation(&key, license->id, host);
+	wanted = key_str(&key);
+	e = store_load(validate->store, &wanted, 1, &activation,
+		       context->arena);
+	if (e != ERR_OK || activation.p)
+		return e;
+	return ERR_TOO_MANY_ACTIVATIONS;
 }
 
 /* How long a plugin may rely on the answer: a day, but not beyond the end of
@@ -294,6 +327,11 @@ handle_validate_license(struct context *context, const void *in, void *answer)
 			return fault;
 		if (take_rate(context, &subject, host, out) != ERR_OK)
 			e = ERR_RATE_LIMITED;
+		if (e == ERR_OK)
+			e = check_place(context, &subject, question->domain,
+					host);
+		if (!is_about_key(e))
+			return e;
 		if (e == ERR_OK)
 			out->cache_until =
 			    cache_until(&subject, out->checked_at, is_grace);

@@ -366,6 +366,61 @@ TEST(validate_limits_each_site_by_itself)
 	house_close(&h);
 }
 
+static void
+put_activation(struct house *h, struct str host)
+{
+	struct activation activation = {STR("lic_1"), host, NOW};
+	struct key key;
+
+	key_activation(&key, STR("lic_1"), host);
+	put(h, &key, &activation_schema, &activation);
+}
+
+TEST(validate_refuses_sites_beyond_the_activations)
+{
+	struct validate_answer out;
+	struct house h;
+
+	house_open(&h);
+	h.limits[1] = (struct limit){STR("activations"), 2};
+	h.license.activations = 1;
+	put_license(&h);
+	put_activation(&h, STR("a.example"));
+	check_code(&h, KEY, "c.example", "VALID"); /* no such limit */
+	h.plan.limits_count = 2;
+	put_plan(&h);
+	check_code(&h, KEY, "c.example", "VALID"); /* there is room */
+	h.license.activations = 2;
+	put_license(&h);
+	put_activation(&h, STR("b.example"));
+	out = validated(&h, KEY, "c.example");
+	CHECK_STR(out.code, STR("TOO_MANY_ACTIVATIONS"));
+	CHECK_INT(out.err, ERR_TOO_MANY_ACTIVATIONS);
+	CHECK(!out.valid);
+	CHECK_STR(out.plan.code, STR("pro"));
+	CHECK_INT(out.cache_until, out.checked_at);
+	check_code(&h, KEY, "no host", "TOO_MANY_ACTIVATIONS");
+	check_code(&h, KEY, "https://www.A.example/", "VALID");
+	check_code(&h, KEY, "b.example", "VALID");
+	check_code(&h, KEY, "shop.local", "VALID");
+	check_code(&h, KEY, NULL, "VALID");
+	/* What stands against licence or domain is said first. */
+	h.license.domain = STR("*.example");
+	put_license(&h);
+	check_code(&h, KEY, "other.test.com", "DOMAIN_MISMATCH");
+	check_code(&h, KEY, "c.example", "TOO_MANY_ACTIVATIONS");
+	h.subscription.status = STR("suspended");
+	put_license(&h);
+	check_code(&h, KEY, "c.example", "SUSPENDED");
+	/* In the mode `log` the site is let in, as it is when it activates. */
+	h.subscription.status = STR("active");
+	put_license(&h);
+	h.workspace.enforcement = STR("log");
+	put_workspace(&h);
+	check_code(&h, KEY, "c.example", "VALID");
+	house_close(&h);
+}
+
 /* --- what the turn sees --------------------------------------------------- */
 
 TEST(validate_sees_changes_in_the_next_turn)
