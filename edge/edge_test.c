@@ -75,7 +75,11 @@ TEST(edge_validates)
 	world_post("/api/validate", "x-api-key: CHA-FAST\r\n", "");
 	CHECK_STATUS("429");
 	CHECK_HAS("Retry-After: 2\r\n");
+	CHECK_HAS("RateLimit-Limit: 1000\r\n");
+	CHECK_HAS("RateLimit-Remaining: 0\r\n");
+	CHECK_HAS("RateLimit-Reset: 3600\r\n");
 	CHECK_HAS("\"valid\":false");
+	CHECK(!world_has("rate_"));
 	world_end();
 }
 

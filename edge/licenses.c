@@ -22,6 +22,9 @@ on_validated(struct http_request *r, const struct bus_answer *answer)
 		reply_retry_after(r, out.retry_after_ms);
 	else if (verdict == ERR_RATE_LIMITED)
 		reply_retry_after(r, 0);
+	if (verdict == ERR_RATE_LIMITED)
+		reply_rate(r, out.rate_limit, out.rate_remaining,
+			   out.rate_reset_ms);
 	if (err_row(verdict)->http_status == 401)
 		http_header(r, "WWW-Authenticate", "Bearer");
 	reply_schema(r, err_row(verdict)->http_status, &validate_answer_schema,

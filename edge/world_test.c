@@ -73,6 +73,9 @@ on_validate(struct worker *worker, const struct bus_request *request,
 	if (str_eq(in.key, STR("CHA-FAST"))) {
 		out.err = ERR_RATE_LIMITED;
 		out.retry_after_ms = 1500;
+		out.rate_limit = 1000;
+		out.rate_remaining = 0;
+		out.rate_reset_ms = 3599001;
 	}
 	out.code =
 	    out.valid ? STR("VALID") : str_of(err_code((enum err)out.err));

@@ -244,6 +244,9 @@ TEST_LIMITED(validate_rate_is_limited, 60)
 	     STR("{\"domain\":\"a.example\"}"));
 	CHECK_INT(answer.status, 429);
 	CHECK(atoi(answer_header(&answer, "Retry-After").p) > 600);
+	CHECK_STR(answer_header(&answer, "RateLimit-Limit"), STR("3"));
+	CHECK_STR(answer_header(&answer, "RateLimit-Remaining"), STR("0"));
+	CHECK(atoi(answer_header(&answer, "RateLimit-Reset").p) > 3000);
 	answer_free(&answer);
 	CHECK_INT(house_down(&house), 0);
 }

@@ -223,6 +223,9 @@ take_rate(struct context *context, const struct report_subject *subject,
 	if (str_eq(subject->workspace->enforcement, STR("log")))
 		return ERR_OK;
 	out->retry_after_ms = rate.retry_after_ms;
+	out->rate_limit = limit;
+	out->rate_remaining = rate.remaining;
+	out->rate_reset_ms = rate.reset_ms;
 	return ERR_RATE_LIMITED;
 }
 

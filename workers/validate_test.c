@@ -352,6 +352,9 @@ TEST(validate_limits_each_site_by_itself)
 	out = validated(&h, KEY, "a.example");
 	CHECK_STR(out.code, STR("RATE_LIMITED"));
 	CHECK_INT(out.retry_after_ms, 20 * 60 * 1000);
+	CHECK_INT(out.rate_limit, 3);
+	CHECK_INT(out.rate_remaining, 0);
+	CHECK_INT(out.rate_reset_ms, HOUR);
 	CHECK_STR(out.plan.code, STR("pro"));
 	check_code(&h, KEY, "b.example", "VALID");
 	h.now_ms += 20 * 60 * 1000 - 1;
