@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -71,15 +72,16 @@ pwrite(int fd, const void *p, size_t n, off_t at)
 	return syscall(SYS_pwrite64, fd, p, n, at);
 }
 
+/* The pages of a writev go out by it, store_lmdb_writev.c. */
 ssize_t
-writev(int fd, const struct iovec *parts, int count)
+write(int fd, const void *p, size_t n)
 {
 	if (io_fails()) {
 		if (io.kind == FAIL_ERROR)
 			return -1;
-		count = 1;
+		n /= 2;
 	}
-	return syscall(SYS_writev, fd, parts, count);
+	return syscall(SYS_write, fd, p, n);
 }
 
 int
@@ -577,4 +579,28 @@ TEST(a_store_whose_making_was_interrupted_is_missing_and_can_be_made)
 		CHECK(unlink("store/data.mdb") == 0);
 		CHECK(unlink("store/lock.mdb") == 0);
 	}
+}
+
+/* The store's pages go out one by one (store_lmdb_writev.c), all and in order,
+ * up to the first that did not fit. */
+TEST(writev_writes_parts_up_to_a_short_one)
+{
+	char one[] = "one", two[] = "two", three[] = "three", back[16] = "";
+	const struct iovec parts[] = {{one, 3}, {two, 3}, {three, 5}};
+	const struct rlimit four = {4, 4};
+	int fd = open("parts", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0);
+	CHECK_INT(writev(fd, parts, 3), 11);
+	CHECK_INT(pread(fd, back, sizeof(back), 0), 11);
+	CHECK_STR(str_of(back), STR("onetwothree"));
+
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK_INT(ftruncate(fd, 0), 0);
+	CHECK_INT(lseek(fd, 0, SEEK_SET), 0);
+	CHECK_INT(setrlimit(RLIMIT_FSIZE, &four), 0);
+	CHECK_INT(writev(fd, parts, 3), 4);
+	CHECK_INT(writev(fd, parts, 3), -1);
+	CHECK_INT(errno, EFBIG);
+	close(fd);
 }
