@@ -143,16 +143,19 @@ is_verdict(enum err err)
 	return status == 401 || status == 403 || status == 429;
 }
 
+/* As a worker says it, to the second. */
 static void
 print_validate(struct buf *out, enum err err, const struct failure *failure)
 {
+	int64_t now_ms = clock_wall_ms();
 	struct validate_answer answer;
 
 	schema_clear(&validate_answer_schema, &answer);
 	answer.valid = false;
 	answer.code = str_of(err_code(err));
 	answer.message = failure->message;
-	answer.checked_at = clock_wall_ms();
+	answer.checked_at = now_ms - now_ms % MS_PER_S;
+	answer.cache_until = answer.checked_at;
 	schema_print_json(&validate_answer_schema, &answer, out);
 }
 

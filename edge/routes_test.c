@@ -142,6 +142,8 @@ TEST(errors_of_validation_are_verdicts_or_not)
 			  STR("01R"));
 	CHECK(begins(&out, "{\"valid\":false,\"code\":\"KEY_MISSING\","));
 	CHECK(memmem(out.p, out.n, "\"checked_at\":\"2", 15));
+	CHECK(memmem(out.p, out.n, "\"cache_until\":\"2", 16));
+	CHECK(memmem(out.p, out.n, ".", 1) == NULL); /* whole seconds */
 	buf_reset(&out);
 	reply_print_error(&out, SHAPE_VALIDATE, ERR_UNAVAILABLE, NULL,
 			  STR("01R"));

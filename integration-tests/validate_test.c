@@ -30,7 +30,8 @@ ask(const struct house *house, const struct question *question, int status,
 	CHECK(json_is_boolean(json_at(body, "valid")));
 	CHECK_INT(json_is_true(json_at(body, "valid")), status == 200);
 	CHECK(json_str_at(body, "message").n > 0);
-	CHECK(json_str_at(body, "checked_at").n > 0);
+	CHECK_INT(json_str_at(body, "checked_at").n, 20); /* whole seconds */
+	CHECK_INT(json_str_at(body, "cache_until").n, 20);
 	answer_free(&answer);
 	return body;
 }
@@ -107,6 +108,39 @@ TEST_LIMITED(validate_takes_the_key_every_way, 60)
 	    ask_key(&house, "CHA-AAAA-BBBB-CCCC-DDDD", "", 401, "NOT_FOUND"));
 	json_decref(ask_key(&house, "'; drop table--", "", 401, "NOT_FOUND"));
 	json_decref(ask_key(&house, "CHA-%00-\xc3\xa9", "", 401, "NOT_FOUND"));
+	CHECK_INT(house_down(&house), 0);
+}
+
+/* A key that is too long to be one is answered as one that nobody has. */
+TEST_LIMITED(validate_answers_long_keys_like_unknown_ones, 60)
+{
+	struct house house;
+	json_t *unknown, *by_header, *by_body;
+	char key[400], text[512];
+
+	house_init(&house);
+	house_up(&house);
+	memset(key, 'A', sizeof(key) - 1);
+	key[sizeof(key) - 1] = '\0';
+	unknown =
+	    ask_key(&house, "CHA-AAAA-BBBB-CCCC-DDDD", "", 401, "NOT_FOUND");
+	by_header = ask_key(&house, key, "", 401, "NOT_FOUND");
+	snprintf(text, sizeof(text), "{\"license_key\":\"%s\"}", key);
+	by_body = ask(&house, &(struct question){"", text}, 401, "NOT_FOUND");
+	/* The second may have passed in between. */
+	for (size_t i = 0; i < 2; i++) {
+		static const char *const times[] = {"checked_at",
+						    "cache_until"};
+
+		json_object_del(unknown, times[i]);
+		json_object_del(by_header, times[i]);
+		json_object_del(by_body, times[i]);
+	}
+	CHECK(json_equal(unknown, by_header));
+	CHECK(json_equal(unknown, by_body));
+	json_decref(unknown);
+	json_decref(by_header);
+	json_decref(by_body);
 	CHECK_INT(house_down(&house), 0);
 }
 
