@@ -19,8 +19,13 @@
 _Static_assert(MHD_VERSION >= 0x00097500,
 	       "libmicrohttpd 0.9.75 or newer is needed");
 
-/* It clears the pool for each request: no larger than heads need. */
+/* A connection's pool: a request's head, a copy of its cookies, so many bytes
+ * beside each header, cookie and argument, and then the answer's head, which
+ * must find its room: the answer of what was done would be lost. It is cleared
+ * for each request: no larger than that. */
 #define CONNECTION_BYTES 8192u
+#define VALUE_BYTES 64u
+#define ANSWER_HEAD_BYTES 1024u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
 #define LINGER_MS 20		       /* see linger() */
@@ -242,14 +247,37 @@ on_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
 	return MHD_YES;
 }
 
-/* The head's framing as it came, before the library's own reading of it. */
-static const char *
-framing_fault(struct http_connection *connection)
+/* What the head takes of the connection's pool. */
+static size_t
+head_cost(struct MHD_Connection *mhd, size_t bytes)
+{
+	int values = MHD_get_connection_values(
+	    mhd, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND,
+	    NULL, NULL);
+	const char *cookies =
+	    MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Cookie");
+
+	return bytes + (size_t)values * VALUE_BYTES +
+	       (cookies ? strlen(cookies) : 0);
+}
+
+/* What is wrong with the head as it came: its framing, before the library's own
+ * reading of it, and its size. */
+static enum err
+head_check(struct http_connection *connection, const char **fault)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
 	    connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	size_t bytes = info ? info->header_size : 0;
 
-	return raw_fault(connection->deadline.fd, info ? info->header_size : 0);
+	*fault = raw_fault(connection->deadline.fd, bytes);
+	if (*fault)
+		return ERR_BAD_REQUEST;
+	if (head_cost(connection->mhd, bytes) <=
+	    CONNECTION_BYTES - ANSWER_HEAD_BYTES)
+		return ERR_OK;
+	*fault = "the request head is too large: send fewer or shorter headers";
+	return ERR_HEAD_TOO_LARGE;
 }
 
 static enum MHD_Result
@@ -258,6 +286,7 @@ request_begin(struct http_connection *connection, const char *url,
 {
 	struct http *http = connection->http;
 	struct http_request *r = requests_take(&http->requests);
+	enum err e = ERR_BAD_REQUEST;
 	const char *fault;
 
 	if (r == NULL)
@@ -276,9 +305,9 @@ request_begin(struct http_connection *connection, const char *url,
 	if (connection->target_fault)
 		fault = connection->target_fault;
 	if (fault == NULL)
-		fault = framing_fault(connection);
+		e = head_check(connection, &fault);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_BODY);
-	http->options.calls->begin(r, fault);
+	http->options.calls->begin(r, e, fault);
 	if (!r->is_replied)
 		return MHD_YES;
 	/* What is refused for its framing, or is too much to read away, is

@@ -105,9 +105,11 @@ struct http_request {
 };
 
 struct http_calls {
-	/* The head is there. fault != NULL: the audit refuses it, to be
-	 * answered 400. May answer: then nothing more is read than fits. */
-	void (*begin)(struct http_request *request, const char *fault);
+	/* The head is there. err: ERR_OK, or it is refused and to be answered:
+	 * ERR_BAD_REQUEST or ERR_HEAD_TOO_LARGE, fault says why. May answer
+	 * others too: then nothing more is read than fits. */
+	void (*begin)(struct http_request *request, enum err err,
+		      const char *fault);
 	/* The body is there too. */
 	void (*handle)(struct http_request *request);
 	/* The body is over its limit (is_full false), or there is no room for

@@ -22,6 +22,7 @@ struct world {
 	struct http_request *waiting; /* the last one left without answer */
 	unsigned ended;
 	unsigned begun;
+	unsigned handled;
 	size_t consumed;
 	struct http_options options;
 };
@@ -31,12 +32,13 @@ static struct world world;
 /* --- handlers by path ---------------------------------------------------- */
 
 static void
-on_begin(struct http_request *r, const char *fault)
+on_begin(struct http_request *r, enum err err, const char *fault)
 {
 	world.begun++;
 	r->body_limit_bytes = 1000;
-	if (fault)
-		http_reply(r, 400, "text/plain", str_of(fault));
+	if (err != ERR_OK)
+		http_reply(r, err_row(err)->http_status, "text/plain",
+			   str_of(fault));
 	else if (str_eq(r->path, STR("/none")))
 		http_reply(r, 404, "text/plain", STR("none"));
 }
@@ -44,6 +46,7 @@ on_begin(struct http_request *r, const char *fault)
 static void
 on_handle(struct http_request *r)
 {
+	world.handled++;
 	if (str_eq(r->path, STR("/wait"))) {
 		r->is_watched = true;
 		world.waiting = r;
@@ -256,6 +259,68 @@ TEST(http_refuses_what_the_audit_refuses)
 			test_fail(__FILE__, __LINE__, "row %zu: %s", i,
 				  talk_got);
 		close(fd);
+	}
+	finish();
+}
+
+/* A head with so many times the text in its target, then in its headers. */
+static bool
+is_handled_and_answered(const char *argument, const char *line, int times)
+{
+	unsigned handled = world.handled;
+	int fd = client(), i;
+	struct buf text;
+	bool is_ok;
+
+	buf_init(&text, 1u << 16);
+	buf_add_z(&text, "GET /hello?");
+	for (i = 0; i < times; i++)
+		buf_add_z(&text, argument);
+	buf_add_z(&text, " HTTP/1.1\r\nHost: a\r\nCookie: a=a");
+	for (i = 0; i < times; i++)
+		buf_add_z(&text, line);
+	buf_add(&text, "\r\n\r\n", 5);
+	talk_say(fd, text.p);
+	hear(fd, "\r\n\r\n");
+	is_ok = strncmp(talk_got, "HTTP/1.1 200 ", 13) == 0;
+	CHECK(is_ok || talk_got_n == 0 ||
+	      strncmp(talk_got, "HTTP/1.1 4", 10) == 0);
+	CHECK_INT(world.handled - handled, is_ok);
+	buf_fini(&text);
+	close(fd);
+	return is_ok;
+}
+
+/* Between what fits and what does not there is no size at which a request is
+ * handled and its answer finds no room. */
+TEST(http_answers_every_head_that_it_handles)
+{
+	static const struct {
+		const char *argument;
+		const char *line;
+		int fit;  /* so many do */
+		int most; /* so many do not */
+	} rows[] = {
+	    {"aaaaaaaaaaaaaaaa", "", 400, 500},
+	    {"", "\r\nx: y", 80, 120},
+	    {"", "\r\nx: 0123456789012345678901234567890123456789", 55, 80},
+	    {"a&", "", 80, 125},
+	    {"", "; a=b", 70, 120},
+	};
+	size_t i;
+
+	defaults();
+	world.options.head_ms = 100; /* the library waits on at some sizes */
+	begin();
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int times;
+
+		for (times = rows[i].fit; times < rows[i].most; times++)
+			CHECK(is_handled_and_answered(rows[i].argument,
+						      rows[i].line, times) ||
+			      times > rows[i].fit);
+		CHECK(!is_handled_and_answered(rows[i].argument, rows[i].line,
+					       times));
 	}
 	finish();
 }

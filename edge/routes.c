@@ -183,7 +183,7 @@ shape_of(const struct http_request *r)
 }
 
 static void
-on_begin(struct http_request *r, const char *fault)
+on_begin(struct http_request *r, enum err err, const char *fault)
 {
 	enum edge_listener listener = listener_of(r)->which;
 	bool is_path;
@@ -192,9 +192,9 @@ on_begin(struct http_request *r, const char *fault)
 	r->route = routes_find(listener, str_of(r->method), r->path, &is_path);
 	r->shape = shape_of(r);
 	has_id = id_take(r);
-	if (fault) {
+	if (err != ERR_OK) {
 		metrics_add(METRIC_HTTP_REFUSED, 1);
-		reply_error(r, ERR_BAD_REQUEST, fault);
+		reply_error(r, err, fault);
 		return;
 	}
 	if (r->route == NULL) {
