@@ -114,29 +114,45 @@ add_encoding(struct audit *audit, struct str value)
 		fault_set(audit, "Transfer-Encoding is not chunked");
 }
 
+/* Two that differ are a fault where they say who asks or for what: another
+ * reader of the same head could take the other one. */
 static const struct {
 	struct str name;
 	enum audit_header header;
+	const char *fault;
 } kept[] = {
-    {{"x-license-key", 13}, AUDIT_LICENSE_KEY},
-    {{"authorization", 13}, AUDIT_AUTHORIZATION},
-    {{"x-api-key", 9}, AUDIT_API_KEY},
-    {{"x-site-url", 10}, AUDIT_SITE_URL},
-    {{"origin", 6}, AUDIT_ORIGIN},
-    {{"idempotency-key", 15}, AUDIT_IDEMPOTENCY_KEY},
-    {{"traceparent", 11}, AUDIT_TRACEPARENT},
+    {{"x-license-key", 13},
+     AUDIT_LICENSE_KEY,
+     "more than one X-License-Key, and they differ"},
+    {{"authorization", 13},
+     AUDIT_AUTHORIZATION,
+     "more than one Authorization, and they differ"},
+    {{"x-api-key", 9},
+     AUDIT_API_KEY,
+     "more than one x-api-key, and they differ"},
+    {{"x-site-url", 10}, AUDIT_SITE_URL, NULL},
+    {{"origin", 6}, AUDIT_ORIGIN, NULL},
+    {{"idempotency-key", 15},
+     AUDIT_IDEMPOTENCY_KEY,
+     "more than one Idempotency-Key, and they differ"},
+    {{"traceparent", 11}, AUDIT_TRACEPARENT, NULL},
 };
 
 static void
 keep(struct audit *audit, struct str name, struct str value)
 {
+	struct str *first;
 	size_t i;
 
+	value = str_trim(value);
 	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
 		if (!str_eq_nocase(name, kept[i].name))
 			continue;
-		if (audit->header[kept[i].header].p == NULL)
-			audit->header[kept[i].header] = str_trim(value);
+		first = &audit->header[kept[i].header];
+		if (first->p == NULL)
+			*first = value;
+		else if (kept[i].fault && !str_eq(*first, value))
+			fault_set(audit, kept[i].fault);
 		return;
 	}
 }

@@ -9,7 +9,8 @@
 
 #include "lib/str.h"
 
-/* Headers that are kept; the first of each counts. */
+/* Headers that are kept; the first of each counts. Keys and Idempotency-Key may
+ * come twice only if they are the same. */
 enum audit_header {
 	AUDIT_LICENSE_KEY,     /* X-License-Key */
 	AUDIT_AUTHORIZATION,   /* Authorization */

@@ -104,6 +104,30 @@ static const struct head_row heads[] = {
     {"HTTP/1.1", "token", {"Host", "a", "X\x80", "1"}},
     {"HTTP/1.1", "without a name", {"Host", "a", "", "1"}},
     {"HTTP/1.1", "control", {"Host", "a", "X-A", "1\x01"}},
+    {"HTTP/1.1",
+     "more than one X-License-Key",
+     {"Host", "a", "X-License-Key", "K1", "x-license-key", "K2"}},
+    {"HTTP/1.1",
+     "more than one X-License-Key",
+     {"Host", "a", "X-License-Key", "", "X-License-Key", "K2"}},
+    {"HTTP/1.1",
+     "more than one Authorization",
+     {"Host", "a", "Authorization", "Bearer K1", "Authorization", "Basic x"}},
+    {"HTTP/1.1",
+     "more than one x-api-key",
+     {"Host", "a", "x-api-key", "K1", "X-API-Key", "K2"}},
+    {"HTTP/1.1",
+     "more than one Idempotency-Key",
+     {"Host", "a", "Idempotency-Key", "1", "Idempotency-Key", "2"}},
+    {"HTTP/1.1",
+     NULL,
+     {"Host", "a", "X-License-Key", "K1", "X-License-Key", " K1 "}},
+    {"HTTP/1.1",
+     NULL,
+     {"Host", "a", "X-License-Key", "K1", "Authorization", "Bearer K2"}},
+    {"HTTP/1.1",
+     NULL,
+     {"Host", "a", "X-Site-Url", "a.example", "X-Site-Url", "b.example"}},
     {"HTTP/1.1", "control", {"Host", "a", "X-A", "1\r2"}},
     {"HTTP/1.1", "control", {"Host", "a", "X-A", "\x7f"}},
 };
@@ -135,14 +159,16 @@ TEST(audit_keeps_headers)
 	audit_begin(&audit);
 	audit_add(&audit, STR("HOST"), STR("a"));
 	audit_add(&audit, STR("x-license-KEY"), STR(" CHA-1 "));
-	audit_add(&audit, STR("X-License-Key"), STR("CHA-2"));
+	audit_add(&audit, STR("X-Site-Url"), STR("a.example"));
+	audit_add(&audit, STR("X-Site-Url"), STR("b.example"));
 	audit_add(&audit, STR("Origin"), STR(""));
 	audit_add(&audit, STR("Content-Length"), STR("17"));
 	CHECK(audit_end(&audit, STR("HTTP/1.1")) == NULL);
 	CHECK_STR(audit.header[AUDIT_LICENSE_KEY], STR("CHA-1"));
 	CHECK(audit.header[AUDIT_ORIGIN].p != NULL);
 	CHECK_INT(audit.header[AUDIT_ORIGIN].n, 0);
-	CHECK(audit.header[AUDIT_SITE_URL].p == NULL);
+	CHECK_STR(audit.header[AUDIT_SITE_URL], STR("a.example"));
+	CHECK(audit.header[AUDIT_API_KEY].p == NULL);
 	CHECK_INT(audit.content_length, 17);
 	CHECK(!audit.is_chunked);
 }
