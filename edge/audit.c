@@ -15,6 +15,32 @@ is_token_char(unsigned char c)
 }
 
 static bool
+is_token(struct str name)
+{
+	size_t i;
+
+	for (i = 0; i < name.n; i++)
+		if (!is_token_char((unsigned char)name.p[i]))
+			return false;
+	return name.n > 0;
+}
+
+bool
+audit_is_token_list(struct str list)
+{
+	const char *comma;
+
+	while (list.n > 0 && (comma = memchr(list.p, ',', list.n)) != NULL) {
+		size_t n = (size_t)(comma - list.p);
+
+		if (!is_token(str_trim(str_bytes(list.p, n))))
+			return false;
+		list = str_bytes(comma + 1, list.n - n - 1);
+	}
+	return is_token(str_trim(list));
+}
+
+static bool
 is_control(unsigned char c)
 {
 	return c < 0x20 || c == 0x7f;
@@ -136,6 +162,7 @@ static const struct {
      AUDIT_IDEMPOTENCY_KEY,
      "more than one Idempotency-Key, and they differ"},
     {{"traceparent", 11}, AUDIT_TRACEPARENT, NULL},
+    {{"access-control-request-headers", 30}, AUDIT_CORS_HEADERS, NULL},
 };
 
 static void

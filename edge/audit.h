@@ -19,6 +19,7 @@ enum audit_header {
 	AUDIT_ORIGIN,	       /* Origin */
 	AUDIT_IDEMPOTENCY_KEY, /* Idempotency-Key */
 	AUDIT_TRACEPARENT,     /* traceparent, W3C Trace Context */
+	AUDIT_CORS_HEADERS,    /* Access-Control-Request-Headers */
 	AUDIT_HEADERS
 };
 
@@ -44,5 +45,8 @@ void audit_add(struct audit *audit, struct str name, struct str value);
 /* Behind the last one; version "HTTP/1.1". NULL or the fault.
  * RFC 9112, sections 3.2, 5.1, 6.1 to 6.3; RFC 9110, section 5.6.2. */
 const char *audit_end(struct audit *audit, struct str version);
+
+/* "a, b-c": names, each a token (RFC 9110, section 5.6.2), none empty. */
+bool audit_is_token_list(struct str list);
 
 #endif

@@ -152,6 +152,23 @@ TEST(audit_heads)
 	}
 }
 
+TEST(audit_knows_lists_of_tokens)
+{
+	static const char *const good[] = {"a", "a,b", "x-stainless-os, a ,\tb",
+					   "content-type"};
+	static const char *const bad[] = {"",	  ",",	 "a,",	    ",a",
+					  "a,,b", "a b", "a:b",	    "a, b\"c",
+					  "a;b",  "(a)", "\xc3\xa9"};
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!audit_is_token_list(str_of(good[i])))
+			test_fail(__FILE__, __LINE__, "%s", good[i]);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (audit_is_token_list(str_of(bad[i])))
+			test_fail(__FILE__, __LINE__, "%s", bad[i]);
+}
+
 TEST(audit_keeps_headers)
 {
 	struct audit audit;

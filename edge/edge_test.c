@@ -3,6 +3,7 @@
  */
 #include "edge/world_test.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 TEST(edge_says_what_it_is)
@@ -52,6 +53,52 @@ TEST(edge_knows_its_routes)
 	    LISTENER_PUBLIC,
 	    "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 	CHECK_STATUS("404");
+	world_end();
+}
+
+static void
+preflight(const char *wanted)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text),
+		 "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
+		 "Origin: https://shop.example\r\n"
+		 "Access-Control-Request-Headers: %s\r\n"
+		 "Connection: close\r\n\r\n",
+		 wanted);
+	world_get(LISTENER_PUBLIC, text);
+	CHECK_STATUS("204");
+}
+
+/* Official clients in a browser send headers of their own. */
+TEST(edge_lets_a_page_send_its_headers)
+{
+	static const char fixed[] =
+	    "Access-Control-Allow-Headers: Authorization, Content-Type, "
+	    "X-License-Key, X-Site-Url, Idempotency-Key, x-api-key, "
+	    "traceparent\r\n";
+	char many[514];
+
+	world_begin();
+	preflight("authorization,content-type,x-stainless-os");
+	CHECK_HAS("Access-Control-Allow-Headers: "
+		  "authorization,content-type,x-stainless-os\r\n");
+	CHECK(!world_has(fixed));
+	preflight("");
+	CHECK_HAS(fixed);
+	preflight("x-a, b c");
+	CHECK_HAS(fixed);
+	CHECK(!world_has("b c"));
+	memset(many, 'x', sizeof(many));
+	many[512] = '\0';
+	preflight(many);
+	CHECK_HAS(many);
+	memset(many, 'x', 513);
+	many[513] = '\0';
+	preflight(many);
+	CHECK_HAS(fixed);
+	CHECK(!world_has("xxxx"));
 	world_end();
 }
 

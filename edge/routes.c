@@ -24,6 +24,7 @@
 #define AI_DEADLINE_MARGIN_MS 5000 /* the proxy's own comes first */
 #define NS_PER_US 1000
 #define PREFLIGHT_AGE_S "600"
+#define CORS_HEADERS_BYTES_MAX 512u
 
 /* clang-format off */
 const struct route routes[] = {
@@ -118,6 +119,21 @@ allow_header(struct http_request *r)
 	return text.p ? text.p : "OPTIONS";
 }
 
+/* What the page's script wants to send: nothing of it is trusted more for
+ * that, and clients of the providers send names of their own. */
+static const char *
+allowed_headers(struct http_request *r)
+{
+	struct str wanted = r->head.header[AUDIT_CORS_HEADERS];
+	struct str text = STR_NONE;
+
+	if (wanted.n <= CORS_HEADERS_BYTES_MAX && audit_is_token_list(wanted))
+		text = arena_str(&r->arena, wanted);
+	return text.p ? text.p
+		      : "Authorization, Content-Type, X-License-Key, "
+			"X-Site-Url, Idempotency-Key, x-api-key, traceparent";
+}
+
 static void
 reply_options(struct http_request *r)
 {
@@ -129,8 +145,7 @@ reply_options(struct http_request *r)
 	    listener_of(r)->which == LISTENER_PUBLIC) {
 		http_header(r, "Access-Control-Allow-Methods", allow);
 		http_header(r, "Access-Control-Allow-Headers",
-			    "Authorization, Content-Type, X-License-Key, "
-			    "X-Site-Url, Idempotency-Key, x-api-key");
+			    allowed_headers(r));
 		http_header(r, "Access-Control-Max-Age", PREFLIGHT_AGE_S);
 	}
 	http_reply(r, 204, NULL, STR(""));

@@ -344,11 +344,13 @@ TEST_LIMITED(validate_pages_around_it, 60)
 	answer_free(&answer);
 	http(&answer, house.public, "OPTIONS", "/api/validate",
 	     "Origin: https://shop.example\r\nAccess-Control-Request-Method: "
-	     "POST\r\n",
+	     "POST\r\nAccess-Control-Request-Headers: x-stainless-os\r\n",
 	     STR_NONE);
 	CHECK_INT(answer.status, 204);
 	CHECK(answer_header(&answer, "Access-Control-Allow-Origin").n > 0);
 	CHECK(answer_header(&answer, "Access-Control-Allow-Methods").n > 0);
+	CHECK_STR(answer_header(&answer, "Access-Control-Allow-Headers"),
+		  STR("x-stainless-os"));
 	answer_free(&answer);
 	snprintf(headers, sizeof(headers), "Authorization: Bearer %s\r\n", key);
 	http(&answer, house.public, "GET", "/v1/models", headers, STR_NONE);
