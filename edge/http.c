@@ -28,6 +28,7 @@ _Static_assert(MHD_VERSION >= 0x00097500,
 #define ANSWER_HEAD_BYTES 1024u
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
+#define DRAIN_BYTES_MAX (8u << 20)     /* of it, its answer being out */
 #define LINGER_MS 20		       /* see linger() */
 #define LINGERING_MAX 512u
 #define DRAIN_IDLE_MS 1000
@@ -319,6 +320,16 @@ request_begin(struct http_connection *connection, const char *url,
 }
 
 static enum MHD_Result
+swallow(struct http_request *r, size_t bytes)
+{
+	r->swallowed_bytes += bytes;
+	if (r->swallowed_bytes > SWALLOW_BYTES_MAX && !r->is_refused)
+		http_refuse_early(
+		    r, MHD_get_reason_phrase_for((unsigned)r->status));
+	return r->swallowed_bytes > DRAIN_BYTES_MAX ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result
 take_body(struct http_request *r, struct str part)
 {
 	struct http *http = r->connection->http;
@@ -330,11 +341,8 @@ take_body(struct http_request *r, struct str part)
 	if (!r->is_replied &&
 	    *options->bodies_held + part.n > options->bodies_held_max)
 		options->calls->overflow(r, true);
-	if (r->is_replied) {
-		r->swallowed_bytes += part.n;
-		return r->swallowed_bytes > SWALLOW_BYTES_MAX ? MHD_NO
-							      : MHD_YES;
-	}
+	if (r->is_replied)
+		return swallow(r, part.n);
 	buf_add_str(&r->body, part);
 	if (r->body.is_failed)
 		options->calls->overflow(r, true);
@@ -379,6 +387,8 @@ on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 		return take_body(r, part);
 	}
 	read_whole(http, r);
+	if (r->is_refused)
+		return MHD_NO;
 	if (!r->is_handled && !r->is_replied) {
 		r->is_handled = true;
 		http->options.calls->handle(r);

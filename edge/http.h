@@ -101,7 +101,8 @@ struct http_request {
 	bool is_stream_whole;
 	bool is_suspended;
 	bool is_lingering;
-	bool is_gone; /* the client left, or must be cut off */
+	bool is_refused; /* its answer went out before its body was read */
+	bool is_gone;	 /* the client left, or must be cut off */
 };
 
 struct http_calls {

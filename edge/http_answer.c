@@ -8,6 +8,7 @@
 #include "lib/clock.h"
 
 #include <assert.h>
+#include <sys/socket.h>
 
 #define BODY_KEPT_BYTES (64u << 10)
 
@@ -79,6 +80,39 @@ http_body_done(struct http_request *r)
 	buf_fini(&r->body);
 	*r->connection->http->options.bodies_held -= r->held_bytes;
 	r->held_bytes = 0;
+}
+
+static void
+print_reply(const struct http_request *r, const char *reason, struct buf *out)
+{
+	size_t i;
+
+	buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", r->status, reason,
+		   http_date(r->connection->http));
+	for (i = 0; i < r->header_count; i++)
+		buf_printf(out, "%s: %s\r\n", r->headers[i].name,
+			   r->headers[i].value);
+	buf_printf(out, "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+		   r->reply.n);
+	buf_add_str(out, r->reply);
+}
+
+/* libmicrohttpd answers only behind the body, or closes in the middle of it:
+ * the reset that follows takes an answer with it that the client has not read.
+ * So it is sent past the library. It fits into the socket, which holds nothing
+ * else. */
+void
+http_refuse_early(struct http_request *r, const char *reason)
+{
+	int fd = r->connection->deadline.fd;
+
+	r->is_refused = true;
+	buf_reset(&r->scratch);
+	print_reply(r, reason, &r->scratch);
+	if (!r->scratch.is_failed)
+		send(fd, r->scratch.p, r->scratch.n,
+		     MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(fd, SHUT_WR);
 }
 
 /* libmicrohttpd would print it for each answer. */

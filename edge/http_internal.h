@@ -48,6 +48,9 @@ void http_mark_dirty(struct http *http);
 /* The request was answered, or there is more of its stream, or it is gone:
  * libmicrohttpd is to call again. */
 void http_wake(struct http_request *request);
+/* Answers while the body is still coming, with Connection: close. What comes
+ * from then on is to be read away for a while. RFC 9112, sections 4 and 9.6. */
+void http_refuse_early(struct http_request *request, const char *reason);
 /* The value of the Date header. RFC 9110, section 6.6.1. */
 const char *http_date(struct http *http);
 

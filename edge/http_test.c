@@ -345,7 +345,7 @@ TEST(http_keeps_the_connection_of_a_small_refusal)
 TEST(http_limits_bodies)
 {
 	char part[1024];
-	int fd, i;
+	int fd;
 
 	begin();
 	memset(part, 'a', sizeof(part) - 1);
@@ -358,18 +358,56 @@ TEST(http_limits_bodies)
 	CHECK(hear(fd, "\r\n\r\nno"));
 	CHECK(strstr(talk_got, "413"));
 	close(fd);
-	/* Without an end: cut off, not read for ever. */
-	fd = client();
-	talk_say(fd, "POST /hello HTTP/1.1\r\nHost: a\r\n"
-		     "Transfer-Encoding: chunked\r\n\r\n");
-	for (i = 0; i < 4096; i++) {
-		if (send(fd, "3ff\r\n", 5, MSG_NOSIGNAL) < 0 ||
-		    send(fd, part, 1023, MSG_NOSIGNAL) < 0 ||
+	finish();
+}
+
+/* Says up to so many KiB in chunks; how many went. */
+static int
+say_chunks(int fd, int count)
+{
+	char part[1024];
+	int i;
+
+	memset(part, 'a', sizeof(part));
+	for (i = 0; i < count; i++) {
+		if (send(fd, "400\r\n", 5, MSG_NOSIGNAL) < 0 ||
+		    send(fd, part, sizeof(part), MSG_NOSIGNAL) < 0 ||
 		    send(fd, "\r\n", 2, MSG_NOSIGNAL) < 0)
 			break;
 		loop_turn(world.loop, 0);
 	}
-	CHECK(i < 4096);
+	return i;
+}
+
+/* Who is cut off is told why, also one that says all before it listens. */
+TEST(http_answers_endless_bodies_then_cuts_them_off)
+{
+	static const char head[] = "POST /hello HTTP/1.1\r\nHost: a\r\n"
+				   "Transfer-Encoding: chunked\r\n\r\n";
+	int fd;
+
+	begin();
+	fd = client();
+	talk_say(fd, head);
+	CHECK_INT(say_chunks(fd, 2048), 2048);
+	talk_say(fd, "0\r\n\r\n");
+	CHECK(hear(fd, "\r\n\r\nno"));
+	CHECK(strncmp(talk_got, "HTTP/1.1 413 ", 13) == 0);
+	CHECK(strstr(talk_got, "\r\nDate: "));
+	CHECK(strstr(talk_got, "\r\nContent-Type: text/plain\r\n"));
+	CHECK(strstr(talk_got, "\r\nContent-Length: 2\r\n"));
+	CHECK(strstr(talk_got, "\r\nConnection: close\r\n"));
+	CHECK(hear(fd, NULL));
+	CHECK_INT(talk_got_n, 0); /* once */
+	UNTIL(http_connections(world.http) == 0);
+	close(fd);
+	/* Without an end: not read for ever. */
+	fd = client();
+	talk_say(fd, head);
+	CHECK_INT(say_chunks(fd, 512), 512);
+	CHECK(hear(fd, "\r\n\r\nno"));
+	CHECK(say_chunks(fd, 32768) < 32768);
+	UNTIL(http_connections(world.http) == 0);
 	close(fd);
 	finish();
 }
