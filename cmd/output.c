@@ -52,12 +52,14 @@ add_text(struct buf *out, struct str s)
 static void
 add_int(struct buf *out, int64_t value, enum form form)
 {
-	char text[32];
+	char text[32] = "";
 
+	if (form == FORM_MONEY && value != SCHEMA_INT_NONE)
+		money_print(value, text);
 	if (value == SCHEMA_INT_NONE)
 		buf_add_z(out, form == FORM_LIMIT ? "unlimited" : "");
 	else if (form == FORM_MONEY)
-		buf_add(out, text, money_print(value, text));
+		buf_add_z(out, text);
 	else
 		buf_add_int(out, value);
 }

@@ -175,6 +175,7 @@ csv_value(struct buf *out, const struct schema_field *field, const void *line)
 {
 	const void *at = (const char *)line + field->offset;
 	char text[CALENDAR_TEXT_BYTES];
+	size_t n;
 
 	if (field->kind == KIND_BOOL) {
 		buf_add_z(out, *(const bool *)at ? "true" : "false");
@@ -183,10 +184,12 @@ csv_value(struct buf *out, const struct schema_field *field, const void *line)
 
 		if (i == SCHEMA_INT_NONE)
 			return;
-		if (field->kind == KIND_INT)
+		if (field->kind == KIND_INT) {
 			buf_add_int(out, i);
-		else
-			buf_add(out, text, calendar_print_utc(i, text));
+			return;
+		}
+		n = calendar_print_utc(i, text);
+		buf_add(out, text, n);
 	} else {
 		output_csv_cell(out, *(const struct str *)at);
 	}
