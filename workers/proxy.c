@@ -213,6 +213,7 @@ proxy_close(void *state)
 
 	while (proxy->jobs)
 		job_drop(proxy->jobs);
+	loop_timer_clear(proxy->loop, &proxy->linger);
 	jobs_fini(proxy);
 	providers_close(&proxy->providers);
 	upstream_close(proxy->upstream);

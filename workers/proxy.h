@@ -31,6 +31,7 @@
 #define PROXY_RETRIES_MAX 2u	      /* calls beyond the first */
 #define PROXY_BACKOFF_MS 100	      /* doubled each time, with jitter */
 #define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
+#define PROXY_SETTLE_LINGER_MS 2      /* for a reservation to go with */
 #define PROXY_SETTLE_BACKOFF_MS 50
 #define PROXY_SETTLE_BACKOFF_MS_MAX 2000
 #define PROXY_HOLD_MS 2000 /* the end waits so long for the settlement */
@@ -54,6 +55,8 @@ struct proxy {
 	unsigned kept_count;
 	unsigned models_count; /* lists that are being asked for */
 	int64_t next_attempt;
+	struct job *lingering; /* settlements that nobody waits for */
+	struct loop_timer linger;
 	struct buf scratch; /* of one encoding */
 };
 
@@ -82,6 +85,7 @@ struct job {
 	struct proxy *proxy;
 	struct job *next; /* in proxy->jobs or proxy->kept */
 	struct job **at;
+	struct job *next_lingering;
 	struct bus_from *from; /* NULL: answered, or the client has left */
 	enum job_stage stage;
 
@@ -187,7 +191,8 @@ void job_credit(struct job *job);
 
 /* --- proxy_ledger.c */
 void job_reserve(struct job *job);
-/* Takes job->settlement to the ledger; the job may be gone behind it. */
+/* Takes job->settlement to the ledger, at once when an answer waits for it;
+ * the job may be gone behind it. */
 void job_settle(struct job *job);
 /* Whether the same question can have another answer soon. */
 bool ledger_is_away(enum err err);

@@ -1,7 +1,9 @@
 /*
  * proxy_ledger: reserve and settle. The ledger makes repeating both safe: the
  * same owner and attempt is the same question. A question that got lost is
- * asked again; a settlement until the reservation has expired anyway.
+ * asked again; a settlement until the reservation has expired anyway. One that
+ * no answer waits for lingers for a moment, so that it goes with the next
+ * reservation and both are flushed as one.
  */
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -11,6 +13,7 @@
 
 static void reserve_ask(void *ctx);
 static void settle_ask(void *ctx);
+static void settle_lingering(void *ctx);
 
 bool
 ledger_is_away(enum err err)
@@ -171,6 +174,7 @@ void
 job_reserve(struct job *job)
 {
 	job->stage = JOB_RESERVING;
+	settle_lingering(job->proxy); /* one flush for both */
 	reserve_ask(job);
 }
 
@@ -259,10 +263,35 @@ settle_ask(void *ctx)
 		settle_again(job, err);
 }
 
+static void
+settle_lingering(void *ctx)
+{
+	struct proxy *proxy = ctx;
+
+	loop_timer_clear(proxy->loop, &proxy->linger);
+	while (proxy->lingering) {
+		struct job *job = proxy->lingering;
+
+		proxy->lingering = job->next_lingering;
+		settle_ask(job);
+	}
+}
+
 void
 job_settle(struct job *job)
 {
+	struct proxy *proxy = job->proxy;
+
 	job->stage = JOB_SETTLING;
 	job->asks = 0;
-	settle_ask(job);
+	if (job->is_held) {
+		settle_ask(job);
+		return;
+	}
+	/* Whoever asks next would wait for the flush of this one. */
+	if (proxy->lingering == NULL)
+		loop_timer_set(proxy->loop, &proxy->linger,
+			       PROXY_SETTLE_LINGER_MS, settle_lingering, proxy);
+	job->next_lingering = proxy->lingering;
+	proxy->lingering = job;
 }

@@ -61,6 +61,30 @@ TEST(proxy_json_is_reserved_passed_on_and_settled)
 	house_close(&house);
 }
 
+/* A settlement that lingers goes in front of the next reservation: the one may
+ * give back what the other needs. */
+TEST(proxy_settles_before_it_reserves_again)
+{
+	struct house house;
+	struct reply first, second;
+
+	house_open(&house);
+	house_ask_whole(&house, &first, "openai", OPENAI("gpt-json"));
+	house.is_reserve_held = true;
+	house_ask(&house, &second, "openai", OPENAI("gpt-json"));
+	while (house.held_reserve == NULL)
+		CHECK_OK(loop_turn(house.loop, 1000));
+	CHECK_INT(house.reserves, 2);
+	CHECK_INT(house.settles, 1);
+	house_answer_reserved(&house, house.held_reserve);
+	house_turn_until(&house, &second.is_over);
+	house_turn_until_settled(&house, 2);
+	CHECK_OK(second.err);
+	buf_fini(&first.body);
+	buf_fini(&second.body);
+	house_close(&house);
+}
+
 TEST(proxy_json_without_usage_is_estimated)
 {
 	struct house house;

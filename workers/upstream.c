@@ -31,7 +31,7 @@ struct upstream {
 
 struct upstream_target {
 	struct upstream *upstream;
-	char *url;
+	CURLU *url;
 	bool is_loopback_only; /* http: */
 	struct curl_slist *headers;
 	struct upstream_call *free_calls;
@@ -375,18 +375,38 @@ target_add_header(struct upstream_target *target, const char *header)
 	return list != NULL;
 }
 
+/* Parsed here once for all calls. */
+static enum err
+target_set_url(struct upstream_target *target, struct str base,
+	       const char *path, struct why *why)
+{
+	CURLUcode code = CURLUE_OUT_OF_MEMORY;
+	char *text;
+
+	if (asprintf(&text, "%.*s%s", STR_ARG(base), path) < 0)
+		return why_set(why, ERR_NO_MEMORY, "out of memory");
+	target->url = curl_url();
+	if (target->url)
+		code = curl_url_set(target->url, CURLUPART_URL, text, 0);
+	free(text);
+	if (code == CURLUE_OK)
+		return ERR_OK;
+	return why_set(why, ERR_CONFIG, "the base URL %.*s: %s", STR_ARG(base),
+		       curl_url_strerror(code));
+}
+
 static enum err
 target_fill(struct upstream_target *target, const char *base, const char *path,
 	    const char *const *headers, struct why *why)
 {
 	size_t n = strlen(base);
+	enum err err;
 
 	while (n && base[n - 1] == '/')
 		n--;
-	if (asprintf(&target->url, "%.*s%s", (int)n, base, path) < 0) {
-		target->url = NULL;
-		return why_set(why, ERR_NO_MEMORY, "out of memory");
-	}
+	err = target_set_url(target, str_bytes(base, n), path, why);
+	if (err != ERR_OK)
+		return err;
 	target->is_loopback_only = str_starts(str_of(base), STR("http://"));
 	for (unsigned i = 0; i < HEADERS_MAX && headers[i]; i++) {
 		if (!header_is_clean(headers[i]))
@@ -439,7 +459,7 @@ upstream_target_close(struct upstream_target *target)
 	for (struct curl_slist *at = target->headers; at; at = at->next)
 		explicit_bzero(at->data, strlen(at->data));
 	curl_slist_free_all(target->headers);
-	free(target->url);
+	curl_url_cleanup(target->url);
 	free(target);
 }
 
@@ -453,11 +473,12 @@ easy_prepare(struct upstream_call *call)
 	const char *protocol = target->is_loopback_only ? "http" : "https";
 	CURL *easy = call->easy;
 
-	if (curl_easy_setopt(easy, CURLOPT_URL, target->url) != CURLE_OK ||
+	if (curl_easy_setopt(easy, CURLOPT_CURLU, target->url) != CURLE_OK ||
 	    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocol) !=
 		CURLE_OK ||
 	    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chatello") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK)
+	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
+	    curl_easy_setopt(easy, CURLOPT_NOPROXY, "") != CURLE_OK)
 		return false;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
