@@ -81,9 +81,12 @@ audit_target(struct str target)
 
 	if (target.n == 0 || target.p[0] != '/')
 		return "the request target is not a path";
-	for (i = 0; i < target.n; i++)
+	for (i = 0; i < target.n; i++) {
 		if (is_control((unsigned char)target.p[i]))
 			return "a control byte in the request target";
+		if (target.p[i] == ' ')
+			return "a space in the request target";
+	}
 	query = memchr(target.p, '?', target.n);
 	if (query)
 		path.n = (size_t)(query - target.p);

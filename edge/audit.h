@@ -36,7 +36,8 @@ struct audit {
 };
 
 /* The target as it came, before anything is unescaped: origin form, no `//`,
- * `/./`, `/../`, `\`, `%00` or control byte in its path. NULL or the fault. */
+ * `/./`, `/../`, `\`, `%00` in its path, no space or
+ * control byte at all. NULL or the fault. */
 const char *audit_target(struct str target);
 
 void audit_begin(struct audit *audit);

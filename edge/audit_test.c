@@ -35,6 +35,9 @@ static const struct target_row targets[] = {
     {"/a%00b", "%00"},
     {"/a%00", "%00"},
     {"/a\tb", "control"},
+    {"/a b", "space"},
+    {"/a ", "space"},
+    {"/a?b c", "space"},
     {"/a?b=\x7f", "control"},
 };
 

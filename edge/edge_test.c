@@ -102,6 +102,20 @@ TEST(edge_lets_a_page_send_its_headers)
 	world_end();
 }
 
+TEST(edge_refuses_a_missing_host_once)
+{
+	const char *first;
+
+	world_begin();
+	world_get(LISTENER_PUBLIC, "GET / HTTP/1.1\r\n\r\n");
+	CHECK_STATUS("400");
+	CHECK_HAS("\"message\":\"not exactly one Host\"");
+	CHECK_HAS("Connection: close\r\n");
+	first = strstr(talk_got, "HTTP/1.1 400");
+	CHECK(first != NULL && strstr(first + 1, "HTTP/1.1 400") == NULL);
+	world_end();
+}
+
 TEST(edge_validates)
 {
 	struct worker *validate = &workers[POOL_VALIDATE];

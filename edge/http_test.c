@@ -234,6 +234,11 @@ TEST(http_refuses_what_the_audit_refuses)
 	    "GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n",
 	    "GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n",
 	    "GET / HTTP/1.1\r\n\r\n",
+	    "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+	    "GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n",
 	    "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
 	    "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
 	    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
