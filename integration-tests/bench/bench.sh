@@ -2,7 +2,10 @@
 # The bench: Chatello and its peers in turn, in one run, on one machine, since
 # only ratios of the same run mean anything. nginx (one worker process) answers
 # a constant for validations and is a reverse proxy for AI requests; metering
-# is on, every reservation and settlement is flushed.
+# is on, every reservation and settlement is flushed. Validations take keys at
+# random out of all licences; AI requests and the ledger's pairs the first
+# 1,000 of them in turn, for few of a vendor's customers are active at once
+# (the rows "-random" take up to 100,000).
 #
 #   BENCH_LICENSES=1000000  how many licences the store holds
 #   BENCH_SECONDS=5         of each measurement, behind half a second of warm-up
@@ -19,6 +22,7 @@ here=$PWD/integration-tests/bench
 licenses=${BENCH_LICENSES:-1000000}
 seconds=${BENCH_SECONDS:-5}
 warm=${BENCH_WARM:-20}
+ai_keys=1000
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench.XXXXXX")
 pids=()
 rows=()
@@ -147,6 +151,8 @@ prepare_house() {
 	say "writing $licenses licences ..."
 	local began=$SECONDS
 	"$bin/fill" "$licenses" bench | shuf --random-source=/dev/zero >"$work/keys"
+	head -"$ai_keys" "$work/keys" >"$work/keys.ai"
+	head -100000 "$work/keys" >"$work/keys.random" # as many as pairs takes
 	say "written in $((SECONDS - began)) s; the store is $(du -sh "$CHATELLO_DATA/store" | cut -f1)"
 }
 
@@ -210,36 +216,44 @@ bench_ai() {
 	local n path=/v1/chat/completions
 	local json='{"model":"gpt-test","messages":[{"role":"user","content":"Hello there"}]}'
 	local sse='{"model":"gpt-test","messages":[{"role":"user","content":"Hi #up events=20 gap=1 stamp"}],"stream":true}'
+	say "AI requests use $ai_keys of $licenses licences in turn"
 	for n in 64 256 1; do
 		measure "direct-json-$n" "$provider" -n $n -b "$json" "$upstream" $path
 		measure "nginx-json-$n" "$nginx" -n $n -b "$json" "$nginx_address" $path
-		measure "ai-json-$n" "$house" -n $n -k "$work/keys" -b "$json" "$public" $path
+		measure "ai-json-$n" "$house" -n $n -k "$work/keys.ai" -b "$json" "$public" $path
 	done
+	measure ai-json-64-random "$house" -n 64 -k "$work/keys.random" -b "$json" "$public" $path
 	for n in 64 1; do
 		measure "direct-sse-$n" "$provider" -n $n -b "$sse" "$upstream" $path
 		measure "nginx-sse-$n" "$nginx" -n $n -b "$sse" "$nginx_address" /sse$path
-		measure "ai-sse-$n" "$house" -n $n -k "$work/keys" -b "$sse" "$public" $path
+		measure "ai-sse-$n" "$house" -n $n -k "$work/keys.ai" -b "$sse" "$public" $path
 	done
 	sse=${sse/ gap=1/}
 	measure nginx-sse-burst-64 "$nginx" -n 64 -b "$sse" "$nginx_address" /sse$path
-	measure ai-sse-burst-64 "$house" -n 64 -k "$work/keys" -b "$sse" "$public" $path
+	measure ai-sse-burst-64 "$house" -n 64 -k "$work/keys.ai" -b "$sse" "$public" $path
+}
+
+# pairs ROW OUTSTANDING KEYS
+measure_pairs() {
+	local row=$1 usage
+	"$bin/chatello-usage" 2>>"$work/usage.err" &
+	usage=$!
+	pids+=("$usage")
+	# shellcheck disable=SC2046
+	set -- $("$bin/pairs" "$2" "$seconds" "$3")
+	rows+=("$row $3 $4 0 $(awk -v us="$(cpu_us "$usage")" -v n="$1" 'BEGIN { printf "%.1f", n ? us / n : 0 }') 0 0 $2")
+	say "$(printf '%-34s %9s/s  reserve p50 %s us  errors %s' "$row" "$3" "$4" "$2")"
+	kill "$usage"
+	wait "$usage" || true
 }
 
 bench_ledger() {
-	local n usage
+	local n
 	mkdir -p "$CHATELLO_DATA/run"
-	head -100000 "$work/keys" >"$work/keys.some"
 	for n in 64 256 1; do
-		"$bin/chatello-usage" 2>>"$work/usage.err" &
-		usage=$!
-		pids+=("$usage")
-		# shellcheck disable=SC2046
-		set -- $("$bin/pairs" $n "$seconds" "$work/keys.some")
-		rows+=("ledger-pairs-$n $3 $4 0 $(awk -v us="$(cpu_us "$usage")" -v n="$1" 'BEGIN { printf "%.1f", n ? us / n : 0 }') 0 0 $2")
-		say "$(printf '%-34s %9s/s  reserve p50 %s us  errors %s' "ledger-pairs-$n" "$3" "$4" "$2")"
-		kill "$usage"
-		wait "$usage" || true
+		measure_pairs "ledger-pairs-$n" $n "$work/keys.ai"
 	done
+	measure_pairs ledger-pairs-64-random 64 "$work/keys.random"
 }
 
 bench_old() {
@@ -271,6 +285,8 @@ figures() {
 		ai_sse_64_of_nginx $(ratio "$(value ai-sse-64 2)" "$(value nginx-sse-64 2)") 0.90
 		ai_sse_added_event_us $(minus "$(value ai-sse-1 6)" "$(value direct-sse-1 6)") 150
 		ledger_pairs_64 $(value ledger-pairs-64 2) 50000
+		ai_json_64_random_of_nginx $(ratio "$(value ai-json-64-random 2)" "$(value nginx-json-64 2)") -
+		ledger_pairs_64_random $(value ledger-pairs-64-random 2) -
 		start_ms $start_ms -
 		memory_idle_kib $idle_kib 65536
 		memory_after_kib $after_kib 65536
@@ -284,7 +300,7 @@ report() {
 	printf '\n%-28s %12s %12s\n' figure measured goal
 	figures | awk '{ printf "%-28s %12s %12s\n", $1, $2, $3 }'
 	{
-		printf '{"licenses":%s,"seconds":%s,"processors":%s,"rows":[' "$licenses" "$seconds" "$(nproc)"
+		printf '{"licenses":%s,"ai_licenses":%s,"seconds":%s,"processors":%s,"rows":[' "$licenses" "$ai_keys" "$seconds" "$(nproc)"
 		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", (NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6, $7, $8 }'
 		printf '],"figures":{'
 		figures | awk '{ printf "%s\"%s\":%s", (NR > 1 ? "," : ""), $1, $2 }'
