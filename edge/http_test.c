@@ -315,7 +315,7 @@ TEST(http_answers_every_head_that_it_handles)
 	size_t i;
 
 	defaults();
-	world.options.head_ms = 100; /* the library waits on at some sizes */
+	world.options.head_ms = 300; /* the library waits on at some sizes */
 	begin();
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int times;
