@@ -58,7 +58,7 @@ provider_usage_clear(struct provider_usage *usage)
 {
 	*usage = (struct provider_usage){
 	    PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE,
-	    PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE};
+	    PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE};
 }
 
 bool

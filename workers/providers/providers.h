@@ -20,7 +20,8 @@
 struct provider_usage {
 	int64_t prompt;
 	int64_t cache_read;
-	int64_t cache_write;
+	int64_t cache_write;	/* for 5 minutes and for 1 hour */
+	int64_t cache_write_1h; /* a part of cache_write */
 	int64_t output;
 	int64_t reasoning;
 };
@@ -68,6 +69,7 @@ struct provider_wire {
 };
 
 extern const struct provider_wire openai_wire;
+extern const struct provider_wire anthropic_wire;
 
 #define PROVIDER_PREFIXES_MAX 5
 
