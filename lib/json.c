@@ -232,22 +232,33 @@ json_check(struct str text, struct json_value *out)
 
 /* --- walks: over text that json_check passed ------------------------------ */
 
-/* Behind the closing quote; only quotes and backslashes matter here. */
-static const char *
+/* The first quote or backslash of at..end: they are all that matters here. */
+static inline const char *
+skip_plain(const char *at, const char *end)
+{
+	while (end - at >= 8) {
+		uint64_t x = load8(at);
+		uint64_t mask =
+		    zero_bytes(x ^ ONES * '"') | zero_bytes(x ^ ONES * '\\');
+
+		if (mask && first_marked(mask) >= 0)
+			return at + first_marked(mask);
+		if (mask)
+			break;
+		at += 8;
+	}
+	while (at < end && *at != '"' && *at != '\\')
+		at++;
+	return at;
+}
+
+/* Behind the closing quote. */
+static inline const char *
 skip_string(const char *at, const char *end)
 {
 	at++;
 	while (at < end) {
-		while (end - at >= 8) {
-			uint64_t x = load8(at);
-
-			if (zero_bytes(x ^ ONES * '"') |
-			    zero_bytes(x ^ ONES * '\\'))
-				break;
-			at += 8;
-		}
-		while (at < end && *at != '"' && *at != '\\')
-			at++;
+		at = skip_plain(at, end);
 		if (at == end || *at == '"')
 			break;
 		at += 2;

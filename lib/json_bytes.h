@@ -26,6 +26,16 @@ load8(const char *p)
 	return x;
 }
 
+/* How far the first marked byte of a mask of zero_bytes is, which is exact only
+ * for the lowest one; -1 where that is not the first in memory. */
+static inline int
+first_marked(uint64_t mask)
+{
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+		return -1;
+	return __builtin_ctzll(mask) / 8;
+}
+
 /* The first byte of at..end that is a quote, a backslash, a control character
  * or not ASCII; eight at a time while there is none. */
 static inline const char *
@@ -33,9 +43,13 @@ plain_run(const char *at, const char *end)
 {
 	while (end - at >= 8) {
 		uint64_t x = load8(at);
+		uint64_t mask = zero_bytes(x ^ ONES * '"') |
+				zero_bytes(x ^ ONES * '\\') |
+				((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS);
 
-		if (zero_bytes(x ^ ONES * '"') | zero_bytes(x ^ ONES * '\\') |
-		    ((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS))
+		if (mask && first_marked(mask) >= 0)
+			return at + first_marked(mask);
+		if (mask)
 			break;
 		at += 8;
 	}
