@@ -3,14 +3,22 @@
 # only ratios of the same run mean anything. nginx (one worker process) answers
 # a constant for validations and is a reverse proxy for AI requests; metering
 # is on, every reservation and settlement is flushed. Validations take keys at
-# random out of all licences; AI requests and the ledger's pairs the first
-# 1,000 of them in turn, for few of a vendor's customers are active at once
-# (the rows "-random" take up to 100,000).
+# random out of all licences, one in ten of them a licence that has used AI
+# requests; AI requests and the ledger's pairs take 1,000 licences in turn, for
+# few of a vendor's customers are active at once (the rows "-random" take up to
+# 100,000).
+#
+# Memory is what all processes of the house hold together: each mapping's share
+# (Pss) of their programs and libraries, heaps, stacks and lock files, what of
+# it is swapped out, and the page tables. The pages of the store's files are
+# not in it: they are the kernel's cache, which it takes back when it wants.
 #
 #   BENCH_LICENSES=1000000  how many licences the store holds
 #   BENCH_SECONDS=5         of each measurement, behind half a second of warm-up
 #   BENCH_WARM=20           seconds of validations first: a server that runs has
 #                           its store's pages mapped
+#   BENCH_REQUESTS=1000000  validations between the two figures of memory, and one
+#                           AI request for each 50 of them
 #   BENCH_OLD=1             also the old stack in miniature (Flask, gunicorn,
 #                           MariaDB from Debian)
 #
@@ -22,7 +30,10 @@ here=$PWD/integration-tests/bench
 licenses=${BENCH_LICENSES:-1000000}
 seconds=${BENCH_SECONDS:-5}
 warm=${BENCH_WARM:-20}
+requests=${BENCH_REQUESTS:-1000000}
 ai_keys=1000
+path=/v1/chat/completions
+json='{"model":"gpt-test","messages":[{"role":"user","content":"Hello there"}]}'
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench.XXXXXX")
 pids=()
 rows=()
@@ -72,12 +83,19 @@ measure() {
 		"$name" "$3" "$4" "$5" "$cpu" "$6" "$7" "$2")"
 }
 
-memory_kib() { # KEY PID...: the sum of one line of smaps_rollup
-	local key=$1 pid total=0 kib
+# KiB that these processes hold ("held": see above), or their share of the
+# store's pages ("cache").
+memory_kib() { # held|cache PID...
+	local what=$1 pid kib total=0
 	shift
 	for pid in "$@"; do
-		kib=$(awk -v key="$key:" '$1 == key { print $2 }' "/proc/$pid/smaps_rollup" 2>/dev/null || true)
-		total=$((total + ${kib:-0}))
+		kib=$(awk -v what="$what" '
+			/^[0-9a-f]+-[0-9a-f]+ / { is_store = /\/data\.mdb$/ }
+			/^(Pss|SwapPss):/ { kib[is_store ? "cache" : "held"] += $2 }
+			/^VmPTE:/ { kib["held"] += $2 }
+			END { print kib[what] + 0 }' \
+			"/proc/$pid/smaps" "/proc/$pid/status" 2>/dev/null || echo 0)
+		total=$((total + kib))
 	done
 	echo "$total"
 }
@@ -146,13 +164,16 @@ prepare_house() {
 		--limit requests_hour=1000000000 --limit validations_hour=1000000000 --json >/dev/null
 	start_house
 	# shellcheck disable=SC2046
-	idle_kib=$(memory_kib Pss $(family "$house"))
+	fresh_kib=$(memory_kib held $(family "$house"))
 	stop_house
 	say "writing $licenses licences ..."
 	local began=$SECONDS
-	"$bin/fill" "$licenses" bench | shuf --random-source=/dev/zero >"$work/keys"
+	"$bin/fill" "$licenses" bench | shuf >"$work/keys"
 	head -"$ai_keys" "$work/keys" >"$work/keys.ai"
 	head -100000 "$work/keys" >"$work/keys.random" # as many as pairs takes
+	awk 'FNR == NR { ai[n++] = $0; next }
+		{ print FNR % 10 ? $0 : ai[at++ % n] }' \
+		"$work/keys.ai" "$work/keys" >"$work/keys.validate"
 	say "written in $((SECONDS - began)) s; the store is $(du -sh "$CHATELLO_DATA/store" | cut -f1)"
 }
 
@@ -172,23 +193,12 @@ start_house() {
 }
 
 # Analytics folds the events of all those licences first; that is not what is
-# measured. It is through when it has been idle for a second.
+# measured. Its rows are shown when it has reached the log's head.
 wait_for_analytics() {
-	local pid before after began=$SECONDS
-	pid=$(sed -n 's/^child-start .*name=analytics-0 pid=\([0-9]*\).*/\1/p' "$work/up.err")
+	local began=$SECONDS
 	say "waiting until analytics has folded the log ..."
-	after=$(cpu_us "$pid")
-	while :; do
-		before=$after
-		sleep 1
-		after=$(cpu_us "$pid")
-		[ $((after - before)) -gt 20000 ] || break
-		if [ $((SECONDS - began)) -gt 600 ]; then
-			say "it does not come to an end"
-			exit 1
-		fi
-	done
-	say "idle after $((SECONDS - began)) s"
+	"$bin/chatello" analytics show --json >/dev/null
+	say "folded after $((SECONDS - began)) s"
 }
 
 stop_house() {
@@ -201,20 +211,20 @@ stop_house() {
 bench_validate() {
 	local n
 	say "warming up for $warm s ..."
-	"$bin/load" -n 64 -s "$warm" -k "$work/keys" -b '{}' "$public" /api/validate >/dev/null
+	"$bin/load" -n 64 -r $((2 * ai_keys)) -k "$work/keys.ai" -b "$json" "$public" $path >/dev/null
+	"$bin/load" -n 64 -s "$warm" -k "$work/keys.validate" -b '{}' "$public" /api/validate >/dev/null
 	for n in 64 256; do
 		measure "nginx-constant-$n" "$nginx" -n $n -b '{}' "$nginx_address" /constant
-		measure "validate-$n" "$house" -n $n -k "$work/keys" -b '{}' "$public" /api/validate
+		measure "validate-$n" "$house" -n $n -k "$work/keys.validate" -b '{}' "$public" /api/validate
 	done
 	measure nginx-constant-close "$nginx" -n 64 -c -b '{}' "$nginx_address" /constant
-	measure validate-close "$house" -n 64 -c -k "$work/keys" -b '{}' "$public" /api/validate
+	measure validate-close "$house" -n 64 -c -k "$work/keys.validate" -b '{}' "$public" /api/validate
 	measure nginx-constant-1 "$nginx" -n 1 -b '{}' "$nginx_address" /constant
-	measure validate-1 "$house" -n 1 -k "$work/keys" -b '{}' "$public" /api/validate
+	measure validate-1 "$house" -n 1 -k "$work/keys.validate" -b '{}' "$public" /api/validate
 }
 
 bench_ai() {
-	local n path=/v1/chat/completions
-	local json='{"model":"gpt-test","messages":[{"role":"user","content":"Hello there"}]}'
+	local n
 	local sse='{"model":"gpt-test","messages":[{"role":"user","content":"Hi #up events=20 gap=1 stamp"}],"stream":true}'
 	say "AI requests use $ai_keys of $licenses licences in turn"
 	for n in 64 256 1; do
@@ -233,7 +243,23 @@ bench_ai() {
 	measure ai-sse-burst-64 "$house" -n 64 -k "$work/keys.ai" -b "$sse" "$public" $path
 }
 
-# pairs ROW OUTSTANDING KEYS
+# Behind all else, so that whatever grows to its bound has done so.
+bench_memory() {
+	local ai
+	# shellcheck disable=SC2046
+	before_kib=$(memory_kib held $(family "$house"))
+	say "$requests validations and $((requests / 50)) AI requests ..."
+	"$bin/load" -n 16 -r $((requests / 50)) -k "$work/keys.ai" -b "$json" "$public" $path >"$work/memory.ai" &
+	ai=$!
+	"$bin/load" -n 48 -r "$requests" -k "$work/keys.validate" -b '{}' "$public" /api/validate >"$work/memory.validate"
+	wait "$ai"
+	# shellcheck disable=SC2046
+	after_kib=$(memory_kib held $(family "$house"))
+	cat "$work/memory.validate" "$work/memory.ai" >&2
+	memory_errors=$(awk '{ n += $2 } END { print n }' "$work/memory.validate" "$work/memory.ai")
+}
+
+# measure_pairs ROW OUTSTANDING KEYS
 measure_pairs() {
 	local row=$1 usage
 	"$bin/chatello-usage" 2>>"$work/usage.err" &
@@ -288,8 +314,13 @@ figures() {
 		ai_json_64_random_of_nginx $(ratio "$(value ai-json-64-random 2)" "$(value nginx-json-64 2)") -
 		ledger_pairs_64_random $(value ledger-pairs-64-random 2) -
 		start_ms $start_ms -
+		memory_fresh_kib $fresh_kib 65536
 		memory_idle_kib $idle_kib 65536
-		memory_after_kib $after_kib 65536
+		memory_idle_store_cache_kib $cache_kib -
+		memory_before_requests_kib $before_kib 65536
+		memory_after_requests_kib $after_kib 65536
+		memory_growth $(ratio "$after_kib" "$before_kib") 1.05
+		memory_request_errors $memory_errors 0
 	TXT
 	if [ "${BENCH_OLD:-}" = 1 ]; then
 		echo "validate_of_old_stack $(ratio "$(value validate-64 2)" "$(value old-validate-64 2)") 12"
@@ -299,8 +330,12 @@ figures() {
 report() {
 	printf '\n%-28s %12s %12s\n' figure measured goal
 	figures | awk '{ printf "%-28s %12s %12s\n", $1, $2, $3 }'
+	printf 'memory: all processes; Pss and SwapPss of all mappings but the store files, and page tables;\n'
+	printf '  store_cache: the Pss of the store files, which the kernel takes back, counted nowhere else;\n'
+	printf '  fresh: empty store; idle: %s licences; before and after %s validations and %s AI requests\n' \
+		"$licenses" "$requests" $((requests / 50))
 	{
-		printf '{"licenses":%s,"ai_licenses":%s,"seconds":%s,"processors":%s,"rows":[' "$licenses" "$ai_keys" "$seconds" "$(nproc)"
+		printf '{"licenses":%s,"ai_licenses":%s,"seconds":%s,"requests":%s,"processors":%s,"rows":[' "$licenses" "$ai_keys" "$seconds" "$requests" "$(nproc)"
 		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", (NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6, $7, $8 }'
 		printf '],"figures":{'
 		figures | awk '{ printf "%s\"%s\":%s", (NR > 1 ? "," : ""), $1, $2 }'
@@ -316,12 +351,12 @@ length=$(curl -s -d '{}' -H "X-License-Key: $(head -1 "$work/keys")" "http://$pu
 start_nginx "$length"
 wait_for_analytics
 # shellcheck disable=SC2046
-idle_kib=$(memory_kib Pss $(family "$house"))
+idle_kib=$(memory_kib held $(family "$house"))
+# shellcheck disable=SC2046
+cache_kib=$(memory_kib cache $(family "$house"))
 bench_validate
 bench_ai
-# Without the pages of the store, which the kernel takes back when it needs them.
-# shellcheck disable=SC2046
-after_kib=$(memory_kib Pss_Anon $(family "$house"))
+bench_memory
 stop_house
 bench_ledger
 if [ "${BENCH_OLD:-}" = 1 ]; then bench_old; fi

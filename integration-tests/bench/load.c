@@ -4,11 +4,18 @@
  *
  *   requests errors per_second p50_us p99_us event_p50_us event_p99_us
  *
- * load [-n CONNECTIONS] [-s SECONDS] [-k KEYS_FILE] [-b BODY] [-c] HOST:PORT
- * PATH -k  licence keys of one length, a line each, sent as X-License-Key in
- * turn -b  POST this body; without it GET -c  Connection: close, a new
- * connection for each request Events of a stream that hold the upstream's
- * `stamp` are timed one by one.
+ * load [options] HOST:PORT PATH
+ *
+ *   -n CONNECTIONS  64
+ *   -s SECONDS      5, behind half a second of warm-up
+ *   -r REQUESTS     ends with so many answers, good or not, however long they
+ *                   take; all of them count
+ *   -k KEYS_FILE    licence keys of one length, a line each, sent as
+ *                   X-License-Key in turn
+ *   -b BODY         POST this body; without it GET
+ *   -c              Connection: close, a new connection for each request
+ *
+ * Events of a stream that hold the upstream's `stamp` are timed one by one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -276,11 +283,11 @@ make_request(const char *host, const char *path, const char *body)
 }
 
 static void
-turn(int64_t end_ns)
+turn(int64_t end_ns, uint64_t end_requests)
 {
 	struct epoll_event ready[256];
 
-	while (now_ns() < end_ns) {
+	while (now_ns() < end_ns && answers.count + errors < end_requests) {
 		int n = epoll_wait(epoll_fd, ready, 256, 100);
 
 		for (int i = 0; i < n; i++)
@@ -293,13 +300,15 @@ main(int argc, char **argv)
 {
 	int count = 64, seconds = 5, option;
 	const char *body = NULL, *colon;
-	int64_t began;
+	uint64_t requests = UINT64_MAX;
 
-	while ((option = getopt(argc, argv, "n:s:k:b:c")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:r:k:b:c")) != -1) {
 		if (option == 'n')
 			count = atoi(optarg);
 		else if (option == 's')
 			seconds = atoi(optarg);
+		else if (option == 'r')
+			requests = strtoull(optarg, NULL, 10);
 		else if (option == 'k')
 			read_keys(optarg);
 		else if (option == 'b')
@@ -319,14 +328,18 @@ main(int argc, char **argv)
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (connections == NULL || epoll_fd < 0)
 		fail("start");
-	began = now_ns();
-	counts_from_ns = began + WARM_UP_NS;
+	counts_from_ns = now_ns();
+	if (requests == UINT64_MAX)
+		counts_from_ns += WARM_UP_NS;
 	for (int i = 0; i < count; i++) {
 		if (!is_closing)
 			dial(&connections[i]);
 		ask(&connections[i]);
 	}
-	turn(counts_from_ns + (int64_t)seconds * 1000000000);
+	turn(requests == UINT64_MAX
+		 ? counts_from_ns + (int64_t)seconds * 1000000000
+		 : INT64_MAX,
+	     requests);
 	printf("%llu %llu %.0f %u %u %u %u\n",
 	       (unsigned long long)answers.count, (unsigned long long)errors,
 	       (double)answers.count * 1e9 /
