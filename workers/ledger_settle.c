@@ -310,6 +310,9 @@ line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 	line->output_tokens = tokens_of(in->output_tokens);
 	line->cache_read_tokens = tokens_of(in->cache_read_tokens);
 	line->cache_write_tokens = tokens_of(in->cache_write_tokens);
+	line->cache_write_1h_tokens = tokens_of(in->cache_write_1h_tokens);
+	if (line->cache_write_1h_tokens > line->cache_write_tokens)
+		line->cache_write_1h_tokens = line->cache_write_tokens;
 	line->reasoning_tokens = tokens_of(in->reasoning_tokens);
 	line->attempts = in->attempts;
 	line->latency_ms = in->latency_ms;

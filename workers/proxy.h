@@ -76,6 +76,7 @@ struct settlement {
 	int64_t output;
 	int64_t cache_read;
 	int64_t cache_write;
+	int64_t cache_write_1h; /* a part of cache_write */
 	int64_t reasoning;
 	int64_t latency_ms;
 	int64_t first_byte_ms;
@@ -131,8 +132,9 @@ struct job {
 	int status; /* 0 = no head yet */
 	int64_t retry_after_ms;
 	bool is_sse;
-	bool is_done;	 /* the stream's regular end was read */
-	bool is_refused; /* we stopped reading: an error or too much */
+	bool is_done;	     /* the stream's regular end was read */
+	bool is_refused;     /* we stopped reading: an error or too much */
+	bool is_said_failed; /* by the provider, inside its 2xx */
 	struct sse sse;
 	struct buf in; /* a body that is not a stream */
 	struct provider_usage usage;

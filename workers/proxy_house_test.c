@@ -84,13 +84,27 @@ provide(int fd, struct str request, unsigned nth)
 		provide_big(fd, 9u << 20);
 	else if (text_has(request, "gpt-nousage"))
 		scripted_answer(fd, 200, json, "", STR(ANSWER_HEAD "}"));
+	else if (text_has(request, "gpt-halfjson"))
+		scripted_send(fd, STR("HTTP/1.1 200 OK\r\nContent-Type: "
+				      "application/json\r\nContent-Length: "
+				      "1000\r\n\r\n" HALF_ANSWER));
+	else if (text_has(request, "gpt-headonly"))
+		scripted_send(fd, STR("HTTP/1.1 200 OK\r\nContent-Type: "
+				      "application/json\r\nContent-Length: "
+				      "1000\r\n\r\n"));
+	else if (text_has(request, "gpt-halfclosed"))
+		scripted_answer(fd, 200, json, "", STR(HALF_ANSWER));
+	else if (text_has(request, "gpt-error"))
+		scripted_answer(fd, 200, json, "", STR(REFUSAL));
 	else if (text_has(request, "gpt-garbage"))
 		scripted_answer(fd, 200, json, "", STR("<html>"));
 	else if (text_has(request, "gpt-silent"))
 		scripted_wait_gone(fd);
 	else
 		scripted_answer(fd, 200, json, "", STR(ANSWER));
-	return !text_has(request, "gpt-silent");
+	return !text_has(request, "gpt-silent") &&
+	       !text_has(request, "gpt-half") &&
+	       !text_has(request, "gpt-headonly");
 }
 
 /* --- the house ------------------------------------------------------- */

@@ -21,6 +21,9 @@
 	"{\"id\":\"c1\",\"model\":\"gpt-json-1\",\"choices\":[{\"index\":0,"   \
 	"\"message\":{\"role\":\"assistant\",\"content\":\"Hi \\u00e8\"},"     \
 	"\"finish_reason\":\"stop\"}]"
+#define HALF_ANSWER                                                            \
+	"{\"id\":\"c1\",\"model\":\"gpt-json-1\",\"choices\":[{\"index\":0,"   \
+	"\"message\":{\"role\":\"assistant\",\"content\":\"Half of"
 #define ANSWER ANSWER_HEAD ",\"usage\":" USAGE "}"
 #define REFUSAL                                                                \
 	"{\"error\":{\"message\":\"bad stop\",\"type\":"                       \

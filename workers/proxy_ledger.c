@@ -252,6 +252,7 @@ settle_ask(void *ctx)
 	settle.output_tokens = from->output;
 	settle.cache_read_tokens = from->cache_read;
 	settle.cache_write_tokens = from->cache_write;
+	settle.cache_write_1h_tokens = from->cache_write_1h;
 	settle.reasoning_tokens = from->reasoning;
 	settle.attempts = job->sends;
 	settle.latency_ms = from->latency_ms;

@@ -17,6 +17,7 @@ job_read_reset(struct job *job)
 	job->is_sse = false;
 	job->is_done = false;
 	job->is_refused = false;
+	job->is_said_failed = false;
 	job->is_paused = false;
 	job->first_byte_ns = 0;
 	job->text_bytes = 0;
@@ -90,6 +91,7 @@ on_event(void *ctx, const struct sse_event *event)
 	if (job->is_done) /* nothing of use comes behind the end */
 		return true;
 	job->row->wire->read_event(event, &job->usage, &said);
+	job->is_said_failed = said.is_failure;
 	if (said.is_failure)
 		return false;
 	take_model(job, said.model);
@@ -155,6 +157,8 @@ settlement_count(struct job *job)
 	out->cache_read = at_most(known_or(usage->cache_read, 0), prompt);
 	out->cache_write =
 	    at_most(known_or(usage->cache_write, 0), prompt - out->cache_read);
+	out->cache_write_1h =
+	    at_most(known_or(usage->cache_write_1h, 0), out->cache_write);
 	out->input = prompt - out->cache_read - out->cache_write;
 	out->output =
 	    known_or(usage->output, request_estimate_tokens(job->text_bytes));
@@ -185,15 +189,36 @@ source_of(const struct job *job)
 	return provider_usage_is_whole(&job->usage) ? "provider" : "estimated";
 }
 
+/* Whether the provider may bill an answer that came to nothing: it had begun
+ * with a 2xx, and neither did the provider itself say that it failed before it
+ * had generated anything, nor is it somebody else's page. */
+static bool
+may_be_billed(const struct job *job)
+{
+	struct str body = buf_str(&job->in);
+
+	if (!is_2xx(job->status))
+		return false;
+	if (job->is_said_failed)
+		return job->text_bytes > 0;
+	while (body.n && memchr(" \t\r\n", body.p[0], 4)) {
+		body.p++;
+		body.n--;
+	}
+	return job->is_sse || body.n == 0 || body.p[0] == '{';
+}
+
 void
 job_fail(struct job *job, enum err err, const char *message,
 	 int64_t retry_after_ms)
 {
-	bool is_consumed = job->is_sse && job->text_bytes > 0;
+	bool is_consumed = may_be_billed(job);
 	/* Our own limits are not what stopped it. */
 	enum err said = err == ERR_RATE_LIMITED ? ERR_UPSTREAM_FAILED : err;
 
 	metrics_add(METRIC_UPSTREAM_ERRORS, 1);
+	if (is_consumed && !job->is_sse && !job->is_said_failed)
+		job->text_bytes = job->in.n; /* nothing better is known */
 	job_settlement(job, is_consumed ? "partial" : NULL, said);
 	job_answer_failure(job, err, str_of(message), retry_after_ms);
 	job_settle(job);
@@ -245,20 +270,24 @@ static void
 body_end(struct job *job, enum err err)
 {
 	struct provider_answer said;
+	bool is_read;
 
 	if (err != ERR_OK) {
 		job_fail(job, err, NULL, 0);
 		return;
 	}
-	if (!job->row->wire->read_answer(buf_str(&job->in), &job->usage,
-					 &said) ||
-	    said.is_failure) {
+	is_read =
+	    job->row->wire->read_answer(buf_str(&job->in), &job->usage, &said);
+	if (is_read) {
+		job->is_said_failed = said.is_failure;
+		job->text_bytes = said.text_bytes;
+	}
+	if (!is_read || said.is_failure) {
 		job_fail(job, ERR_UPSTREAM_FAILED,
 			 "the AI provider's answer was not usable", 0);
 		return;
 	}
 	take_model(job, said.model);
-	job->text_bytes = said.text_bytes;
 	job->text = said.text;
 	job_settlement(job, source_of(job), ERR_OK);
 	if (job->shape == REQUEST_OPENAI) {

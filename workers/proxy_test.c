@@ -210,7 +210,7 @@ TEST(proxy_provider_failures)
 	     "UPSTREAM_FAILED"},
 	    {"{\"model\":\"gpt-garbage\"," MESSAGES "}", ERR_UPSTREAM_FAILED, 0,
 	     1, "UPSTREAM_FAILED"},
-	    {"{\"model\":\"gpt-flood\"," MESSAGES "}", ERR_UPSTREAM_FAILED, 0,
+	    {"{\"model\":\"gpt-error\"," MESSAGES "}", ERR_UPSTREAM_FAILED, 0,
 	     1, "UPSTREAM_FAILED"},
 	};
 	struct house house;
@@ -241,6 +241,43 @@ TEST(proxy_provider_failures)
 	CHECK_ERR(reply.err, ERR_BAD_REQUEST);
 	CHECK_STR(reply.failure.message, STR("bad stop"));
 	buf_fini(&reply.body);
+	house_close(&house);
+}
+
+/* The provider may bill what it had begun to answer. */
+TEST(proxy_json_that_breaks_is_partial)
+{
+	static const struct {
+		const char *body;
+		size_t bytes; /* of the answer that were read, at least */
+	} rows[] = {
+	    {"{\"model\":\"gpt-halfjson\"," MESSAGES "}",
+	     sizeof(HALF_ANSWER) - 1},
+	    {"{\"model\":\"gpt-halfclosed\"," MESSAGES "}",
+	     sizeof(HALF_ANSWER) - 1},
+	    {"{\"model\":\"gpt-headonly\"," MESSAGES "}", 0},
+	    {"{\"model\":\"gpt-flood\"," MESSAGES "}", 8000000},
+	};
+	struct house house;
+	struct reply reply;
+
+	house_open(&house);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		house_ask_whole(&house, &reply, "openai", str_of(rows[i].body));
+		CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+		CHECK(!reply.has_head);
+		house_turn_until_settled(&house, i + 1);
+		CHECK_STR(house.settle.status, STR("settled"));
+		CHECK_STR(house.settle.source, STR("partial"));
+		CHECK_STR(house.settle.error, STR("UPSTREAM_FAILED"));
+		CHECK_INT(house.settle.input_tokens,
+			  house.reserve.input_tokens);
+		CHECK(house.settle.output_tokens >=
+		      request_estimate_tokens(rows[i].bytes));
+		CHECK((house.settle.output_tokens == 0) ==
+		      (rows[i].bytes == 0));
+		buf_fini(&reply.body);
+	}
 	house_close(&house);
 }
 
