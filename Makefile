@@ -70,7 +70,9 @@ OBJ_chatello := $(call obj,$(sort cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(A
   $(USAGE) $(VALIDATE)))
 OBJ_chatello-edge := $(call obj,cmd/main_edge.c $(EDGE) $(LIB))
 OBJ_chatello-validate := $(call obj,cmd/main_validate.c $(VALIDATE) $(LIB) $(STORE))
-OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB))
+# The proxy opens provider keys; it has nothing else of the store.
+OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB) \
+  store/crypto.c store/provider_key.c)
 OBJ_chatello-usage := $(call obj,cmd/main_usage.c $(USAGE) $(LIB) $(STORE))
 OBJ_chatello-analytics := $(call obj,cmd/main_analytics.c $(POOL) $(ANALYTICS) $(LIB) $(STORE))
 

@@ -94,4 +94,20 @@ str_trim(struct str s)
 	return s;
 }
 
+/* Letters, digits and . _ -, at least one: it can stand in keys, lists and
+ * URLs. */
+static inline bool
+str_is_word(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		      (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+		      c == '.'))
+			return false;
+	}
+	return s.n > 0;
+}
+
 #endif

@@ -35,9 +35,11 @@
 /* Names of what is derived; never change one. */
 #define FIND_INFO STR("chatello find licence 1")
 #define SEAL_INFO STR("chatello seal 1")
+#define PROVIDER_KEYS_INFO STR("chatello provider keys 1")
 #define CHECK_INFO STR("chatello key check 1")
 
 struct crypto {
+	struct crypto *provider_keys; /* NULL: this is it */
 	EVP_MAC *mac;
 	EVP_MAC_CTX *find; /* keyed once; init without a key starts it anew */
 	EVP_CIPHER *gcm;
@@ -262,59 +264,112 @@ derive(const unsigned char master[MASTER_BYTES], struct str info,
 
 /* --- open and close ------------------------------------------------------ */
 
+/* What seals: its key and the key's id. */
 static bool
-set_up(struct crypto *crypto, const unsigned char master[MASTER_BYTES])
+set_up_seal(struct crypto *crypto, const unsigned char master[MASTER_BYTES],
+	    struct str info)
 {
-	unsigned char find_key[MASTER_BYTES];
 	unsigned char seal[MASTER_BYTES + KEY_ID_BYTES];
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {
-	    OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 6),
-	    OSSL_PARAM_END};
-	bool is_done = false;
+	bool is_done;
 
-	crypto->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	crypto->find = crypto->mac ? EVP_MAC_CTX_new(crypto->mac) : NULL;
 	crypto->gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	crypto->cipher = EVP_CIPHER_CTX_new();
-	if (crypto->find && crypto->gcm && crypto->cipher)
-		is_done =
-		    derive(master, FIND_INFO, find_key, sizeof(find_key)) &&
-		    derive(master, SEAL_INFO, seal, sizeof(seal)) &&
-		    derive(master, CHECK_INFO, crypto->check,
-			   sizeof(crypto->check)) &&
-		    EVP_MAC_init(crypto->find, find_key, sizeof(find_key),
-				 params) == 1;
+	is_done = crypto->gcm && crypto->cipher &&
+		  derive(master, info, seal, sizeof(seal));
 	if (is_done) {
 		memcpy(crypto->seal_key, seal, MASTER_BYTES);
 		memcpy(crypto->key_id, seal + MASTER_BYTES, KEY_ID_BYTES);
 	}
-	OPENSSL_cleanse(find_key, sizeof(find_key));
 	OPENSSL_cleanse(seal, sizeof(seal));
 	return is_done;
+}
+
+/* What finds licence keys. */
+static bool
+set_up_find(struct crypto *crypto, const unsigned char master[MASTER_BYTES])
+{
+	unsigned char find_key[MASTER_BYTES];
+	char digest[] = "SHA256";
+	OSSL_PARAM params[] = {
+	    OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 6),
+	    OSSL_PARAM_END};
+	bool is_done;
+
+	crypto->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	crypto->find = crypto->mac ? EVP_MAC_CTX_new(crypto->mac) : NULL;
+	is_done =
+	    crypto->find &&
+	    derive(master, FIND_INFO, find_key, sizeof(find_key)) &&
+	    derive(master, CHECK_INFO, crypto->check, sizeof(crypto->check)) &&
+	    EVP_MAC_init(crypto->find, find_key, sizeof(find_key), params) == 1;
+	OPENSSL_cleanse(find_key, sizeof(find_key));
+	return is_done;
+}
+
+static struct crypto *
+make_provider_keys(const unsigned char master[MASTER_BYTES])
+{
+	struct crypto *crypto = calloc(1, sizeof(*crypto));
+
+	if (crypto && !set_up_seal(crypto, master, PROVIDER_KEYS_INFO)) {
+		crypto_close(crypto);
+		crypto = NULL;
+	}
+	return crypto;
+}
+
+static struct crypto *
+make_whole(const unsigned char master[MASTER_BYTES])
+{
+	struct crypto *crypto = calloc(1, sizeof(*crypto));
+
+	if (crypto == NULL)
+		return NULL;
+	crypto->provider_keys = make_provider_keys(master);
+	if (crypto->provider_keys && set_up_seal(crypto, master, SEAL_INFO) &&
+	    set_up_find(crypto, master))
+		return crypto;
+	crypto_close(crypto);
+	return NULL;
+}
+
+static enum err
+open_with(struct crypto **out, const char *master_key_file,
+	  struct crypto *(*make)(const unsigned char *master), struct why *why)
+{
+	unsigned char master[MASTER_BYTES];
+	struct crypto *crypto;
+	enum err err = read_master(master_key_file, master, why);
+
+	if (err != ERR_OK)
+		return err;
+	crypto = make(master);
+	OPENSSL_cleanse(master, sizeof(master));
+	if (crypto == NULL)
+		return why_set(why, ERR_CONFIG,
+			       "OpenSSL has no HKDF, HMAC or AES-256-GCM: "
+			       "install openssl 3");
+	*out = crypto;
+	return ERR_OK;
 }
 
 enum err
 crypto_open(struct crypto **out, const char *master_key_file, struct why *why)
 {
-	unsigned char master[MASTER_BYTES];
-	struct crypto *crypto;
-	enum err err = read_master(master_key_file, master, why);
-	bool is_set_up;
+	return open_with(out, master_key_file, make_whole, why);
+}
 
-	if (err != ERR_OK)
-		return err;
-	crypto = calloc(1, sizeof(*crypto));
-	is_set_up = crypto && set_up(crypto, master);
-	OPENSSL_cleanse(master, sizeof(master));
-	if (!is_set_up) {
-		crypto_close(crypto);
-		return why_set(why, ERR_CONFIG,
-			       "OpenSSL has no HKDF, HMAC or AES-256-GCM: "
-			       "install openssl 3");
-	}
-	*out = crypto;
-	return ERR_OK;
+enum err
+crypto_open_provider_keys(struct crypto **out, const char *master_key_file,
+			  struct why *why)
+{
+	return open_with(out, master_key_file, make_provider_keys, why);
+}
+
+struct crypto *
+crypto_provider_keys(struct crypto *crypto)
+{
+	return crypto->provider_keys;
 }
 
 void
@@ -322,6 +377,7 @@ crypto_close(struct crypto *crypto)
 {
 	if (crypto == NULL)
 		return;
+	crypto_close(crypto->provider_keys);
 	EVP_CIPHER_CTX_free(crypto->cipher);
 	EVP_CIPHER_free(crypto->gcm);
 	EVP_MAC_CTX_free(crypto->find);

@@ -1,8 +1,9 @@
 /*
- * crypto: what the master key is for. Two keys are derived from it (HKDF-
- * SHA-256): one finds licence keys (HMAC-SHA-256), one seals secrets
- * (AES-256-GCM, fresh 96-bit nonce, the record's identity as associated data,
- * key id in the blob). Contexts are fetched and keyed once. One thread.
+ * crypto: what the master key is for. Three keys are derived from it (HKDF-
+ * SHA-256): one finds licence keys (HMAC-SHA-256), one seals secrets, one seals
+ * the keys of AI providers (AES-256-GCM, fresh 96-bit nonce, the record's
+ * identity as associated data, key id in the blob). Contexts are fetched and
+ * keyed once. One thread.
  */
 #ifndef STORE_CRYPTO_H
 #define STORE_CRYPTO_H
@@ -20,6 +21,14 @@ enum err crypto_make_master_key(const char *path, struct why *why);
 /* Missing, unreadable, readable by others, short: ERR_CONFIG and one line. */
 enum err crypto_open(struct crypto **out, const char *master_key_file,
 		     struct why *why);
+/* Only what seals provider keys: the proxy's, which can then open those and
+ * nothing else. Errors as above. Only crypto_seal, crypto_open_sealed and
+ * crypto_close may follow. */
+enum err crypto_open_provider_keys(struct crypto **out,
+				   const char *master_key_file,
+				   struct why *why);
+/* The same out of a whole one; it lives as long. */
+struct crypto *crypto_provider_keys(struct crypto *crypto);
 void crypto_close(struct crypto *crypto);
 /* A value to keep in the store that tells a wrong master key. */
 void crypto_key_check(struct crypto *crypto,

@@ -292,3 +292,31 @@ TEST(equal_compares_all_bytes)
 	CHECK(!crypto_equal(STR("abc"), STR("ab")));
 	CHECK(crypto_equal(STR_NONE, STR("")));
 }
+
+TEST(provider_keys_are_sealed_with_a_key_of_their_own)
+{
+	struct crypto *whole = open_known(), *proxy = NULL;
+	struct str blob, secret, identity = STR("vendor openai default");
+	struct arena arena;
+
+	arena_init(&arena, 65536);
+	CHECK_OK(crypto_open_provider_keys(&proxy, "known.key", NULL));
+	CHECK_OK(crypto_seal(crypto_provider_keys(whole), STR("sk-1"), identity,
+			     &arena, &blob));
+	CHECK_OK(crypto_open_sealed(proxy, blob, identity, &arena, &secret));
+	CHECK_STR(secret, STR("sk-1"));
+	CHECK_ERR(crypto_open_sealed(proxy, blob, STR("vendor openai other"),
+				     &arena, &secret),
+		  ERR_STORE_CORRUPT);
+	/* Neither opens what the other sealed. */
+	CHECK_ERR(crypto_open_sealed(whole, blob, identity, &arena, &secret),
+		  ERR_STORE_CORRUPT);
+	CHECK_OK(crypto_seal(whole, STR("lic"), identity, &arena, &blob));
+	CHECK_ERR(crypto_open_sealed(proxy, blob, identity, &arena, &secret),
+		  ERR_STORE_CORRUPT);
+	CHECK_ERR(crypto_open_provider_keys(&proxy, "absent.key", NULL),
+		  ERR_CONFIG);
+	arena_fini(&arena);
+	crypto_close(proxy);
+	crypto_close(whole);
+}

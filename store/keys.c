@@ -221,3 +221,14 @@ key_price(struct key *key, struct str provider, struct str model)
 {
 	build_two(key, KEY_PRICE, provider, model);
 }
+
+void
+key_provider_key(struct key *key, struct str owner, struct str provider,
+		 struct str name)
+{
+	struct builder b = begin(key, KEY_PROVIDER_KEY);
+
+	add_text(&b, owner, false);
+	add_text(&b, provider, false);
+	add_text(&b, name, true);
+}

@@ -66,6 +66,9 @@ void key_rollup_license(struct key *key, struct str license_id, char window,
 void key_rollup_model(struct key *key, struct str workspace, char window,
 		      int64_t start_ms, struct str provider, struct str model);
 void key_price(struct key *key, struct str provider, struct str model);
+/* owner: "vendor" or a customer's id */
+void key_provider_key(struct key *key, struct str owner, struct str provider,
+		      struct str name);
 
 /* The first byte. Append only. */
 enum key_kind {
@@ -74,6 +77,7 @@ enum key_kind {
 	KEY_CUSTOMER = 'C',
 	KEY_CUSTOMER_EMAIL = 'E',
 	KEY_CUSTOMER_LICENSE = 'F',
+	KEY_PROVIDER_KEY = 'K',
 	KEY_LICENSE = 'L',
 	KEY_LICENSE_ID = 'I',
 	KEY_OPEN = 'O',

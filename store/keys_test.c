@@ -34,6 +34,8 @@ TEST(keys_have_the_bytes_that_stores_already_hold)
 	CHECK_STR(key_str(&key), STR("L\0hash\0s"));
 	key_customer_license(&key, STR("cus_1"), STR("lic_A"));
 	CHECK_STR(key_str(&key), STR("Fcus_1\0lic_A"));
+	key_provider_key(&key, STR("cus_1"), STR("openai"), STR("own"));
+	CHECK_STR(key_str(&key), STR("Kcus_1\0openai\0own"));
 }
 
 TEST(a_prefix_finds_no_other_licence)

@@ -40,6 +40,10 @@ check_meta(struct ledger *ledger, struct why *why)
 			    "the master key is not the one this store was "
 			    "made with: set CHATELLO_MASTER_KEY_FILE to it");
 	arena_fini(&arena);
+	if (e == ERR_OK)
+		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
+					   ? 0
+					   : meta.keys_version;
 	return e;
 }
 
@@ -119,8 +123,10 @@ ledger_commit(struct ledger *ledger, unsigned *event_count)
 
 	*event_count = e == ERR_OK ? ledger->event_count : 0;
 	ledger->event_count = 0;
-	if (e != ERR_OK)
+	if (e != ERR_OK) {
 		ledger_cache_drop(ledger->cache);
+		ledger_keys_version(ledger); /* else the next one reads it */
+	}
 	return e;
 }
 
@@ -278,6 +284,12 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&license_change_schema,   &license_view_schema,      ledger_license_change},
 	{&plan_set_schema,         &plan_view_schema,         ledger_plan_set},
 	{&price_set_schema,        &price_view_schema,        ledger_price_set},
+	{&own_key_set_schema,      &own_key_view_schema,      ledger_own_key_set},
+	{&own_keys_get_schema,     &own_keys_schema,          ledger_own_keys_get},
+	{&own_key_remove_schema,   &own_key_view_schema,      ledger_own_key_remove},
+	{&vendor_key_set_schema,   &vendor_key_view_schema,   ledger_vendor_key_set},
+	{&vendor_key_remove_schema, &vendor_key_view_schema,  ledger_vendor_key_remove},
+	{&vendor_keys_get_schema,  &vendor_keys_schema,       ledger_vendor_keys_get},
 	{&store_status_get_schema, &store_status_schema,      store_status_get},
 };
 /* clang-format on */

@@ -22,6 +22,7 @@ struct ledger {
 	struct ledger_cache *cache; /* decoded plans, workspaces, prices */
 	struct buf scratch;	    /* an event's state while it is encoded */
 	unsigned event_count;	    /* appended since the last commit */
+	int64_t keys_version;	    /* of the vendor's provider keys */
 	int64_t next_expiry_ms;	    /* no open reservation expires before it */
 };
 
@@ -55,7 +56,7 @@ enum err ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
 		     struct why *why);
 
 /* context->state is a struct ledger *, or begins with one. */
-#define LEDGER_ROWS 9
+#define LEDGER_ROWS 15
 extern const struct worker_row ledger_rows[LEDGER_ROWS];
 extern const size_t ledger_row_count;
 

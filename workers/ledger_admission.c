@@ -37,6 +37,7 @@ struct admission {
 	const struct price *price; /* NULL: the model has none */
 	struct usage_line before;  /* what the request id holds already */
 	bool has_before;
+	struct str own_key; /* sealed; absent: the customer has none */
 	struct meter meter;
 	struct key line_key;
 	struct key meter_key;
@@ -103,6 +104,10 @@ load(struct admission *a)
 	e = ledger_price(a->ledger, in->provider, in->model, &a->price);
 	if (e != ERR_OK && e != ERR_MODEL_NOT_PRICED)
 		return e;
+	e = ledger_own_key(a->ledger, a->license.customer_id, in->provider,
+			   a->context->arena, &a->own_key);
+	if (e != ERR_OK && e != ERR_NO_SUCH)
+		return e;
 	key_usage_line(&a->line_key, in->request_id, a->license.id);
 	key_meter(&a->meter_key, a->license.id);
 	e = load_optional(a, &a->line_key, &usage_line_schema, &a->before,
@@ -152,6 +157,24 @@ check_license(struct admission *a)
 	    !rules_has_feature(a->plan, a->in->feature))
 		e = soften(a, ERR_FEATURE_MISSING);
 	return e;
+}
+
+/* The proxy has no key for this provider: then the customer must. What it knows
+ * may be old: then it goes on, to look again. */
+static enum err
+check_key(const struct admission *a)
+{
+	const struct reserve *in = a->in;
+
+	if (!in->needs_own_key || a->own_key.p ||
+	    in->keys_version != a->ledger->keys_version)
+		return ERR_OK;
+	return ledger_refuse(a->context, ERR_MODEL_UNKNOWN, "model",
+			     "the provider %.*s is not switched on: the vendor "
+			     "sets a key with `chatello key set %.*s`, or you "
+			     "set your own with PUT /api/keys/%.*s",
+			     STR_ARG(in->provider), STR_ARG(in->provider),
+			     STR_ARG(in->provider));
 }
 
 static bool
@@ -259,6 +282,7 @@ line_fill(const struct admission *a, struct usage_line *line)
 	line->attempt = in->attempt;
 	line->month_start = a->meter.month_start;
 	line->is_stream = in->is_stream;
+	line->own_key = a->own_key.p != NULL;
 	if (a->would[0])
 		line->error = str_of(a->would);
 }
@@ -297,6 +321,11 @@ answer(const struct admission *a, struct reserved *out)
 	out->rate_limit = a->rate_limit;
 	out->rate_remaining = a->rate.remaining;
 	out->rate_reset_ms = a->rate.reset_ms;
+	out->keys_version = a->ledger->keys_version;
+	if (a->own_key.p == NULL)
+		return;
+	out->own_key = a->own_key;
+	out->own_key_owner = a->license.customer_id;
 }
 
 /* The rate as it stands, without a further request. */
@@ -322,6 +351,9 @@ decide(struct admission *a, bool *is_repeat)
 	*is_repeat = false;
 	if (e != ERR_OK)
 		return e;
+	e = check_key(a);
+	if (e != ERR_OK)
+		return e;
 	if (a->price == NULL)
 		return ERR_MODEL_NOT_PRICED;
 	if (a->has_before && str_eq(a->before.status, STR("reserved")) &&
@@ -342,6 +374,20 @@ decide(struct admission *a, bool *is_repeat)
 	return e;
 }
 
+/* The key was set or removed since the question came first: the line says what
+ * this answer says. */
+static enum err
+key_again(struct admission *a)
+{
+	bool has_own_key = a->own_key.p != NULL;
+
+	if (a->before.own_key == has_own_key)
+		return ERR_OK;
+	a->before.own_key = has_own_key;
+	return group_put(a->ledger->group, &a->line_key, &usage_line_schema,
+			 &a->before);
+}
+
 static enum err
 reserve(struct context *context, const void *in, void *out)
 {
@@ -360,6 +406,7 @@ reserve(struct context *context, const void *in, void *out)
 		return e;
 	if (is_repeat) {
 		a.rate = rate_now(&a);
+		e = key_again(&a);
 	} else {
 		e = put(&a);
 		metrics_add(METRIC_RESERVED, e == ERR_OK);

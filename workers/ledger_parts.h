@@ -118,11 +118,24 @@ enum err ledger_rollups_move(struct ledger *ledger, struct arena *arena,
 			     const struct usage_line *before,
 			     const struct usage_line *after);
 
+/* --- ledger_keys.c ------------------------------------------------------- */
+
+/* The customer's own key for the provider, sealed: NO_SUCH when there is none.
+ */
+enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
+			struct str provider, struct arena *arena,
+			struct str *sealed);
+/* Reads ledger->keys_version from the store. */
+enum err ledger_keys_version(struct ledger *ledger);
+
 /* --- the groups of handlers ---------------------------------------------- */
 handler_fn ledger_reserve, ledger_settle;
 handler_fn ledger_license_issue, ledger_license_change;
 handler_fn ledger_activate, ledger_deactivate;
 handler_fn ledger_plan_set, ledger_price_set;
+handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
+handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,
+    ledger_vendor_keys_get;
 
 /* ledger_plans.c: the templates and the price list of `init`. */
 enum err ledger_seed_plans(struct group *group, struct str workspace,

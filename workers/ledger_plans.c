@@ -15,25 +15,10 @@
 
 /* --- plans --------------------------------------------------------------- */
 
-/* A code or a feature is a word: it stands in keys, lists and URLs. */
-static bool
-is_word(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		      (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-		      c == '.'))
-			return false;
-	}
-	return s.n > 0;
-}
-
 static enum err
 check_plan(struct context *context, const struct plan_set *in)
 {
-	if (!is_word(in->code))
+	if (!str_is_word(in->code))
 		return ledger_refuse(context, ERR_BAD_FIELD, "code",
 				     "a plan's code is letters, digits and "
 				     ". _ -");
@@ -48,12 +33,12 @@ check_plan(struct context *context, const struct plan_set *in)
 				     "grace and trial are at most %d days",
 				     GRACE_DAYS_MAX);
 	for (uint32_t i = 0; i < in->features_count; i++)
-		if (!is_word(in->features[i]))
+		if (!str_is_word(in->features[i]))
 			return ledger_refuse(context, ERR_BAD_FIELD, "features",
 					     "a feature's name is letters, "
 					     "digits and . _ -");
 	for (uint32_t i = 0; i < in->limits_count; i++)
-		if (!is_word(in->limits[i].name))
+		if (!str_is_word(in->limits[i].name))
 			return ledger_refuse(context, ERR_BAD_FIELD, "limits",
 					     "a limit's name is letters, "
 					     "digits and . _ -");
@@ -218,7 +203,7 @@ check_price(struct context *context, const struct price_set *in)
 		    {"cache_write", in->cache_write},
 		    {"per_request", in->per_request}};
 
-	if (!is_word(in->provider))
+	if (!str_is_word(in->provider))
 		return ledger_refuse(context, ERR_BAD_FIELD, "provider",
 				     "a provider is a word like openai");
 	if (!ledger_is_plain(in->model))

@@ -267,11 +267,14 @@ class_cost(int64_t tokens, int64_t price, int64_t fallback)
 	return cost;
 }
 
-/* Cost to the vendor by token class; a cache class without a price of its own
- * costs what fresh input costs. */
+/* With the customer's own key, which is metered and not charged: nothing. Else
+ * the cost to the vendor by token class; a cache class without a price of its
+ * own costs what fresh input costs. */
 static void
 line_price(struct usage_line *line, const struct price *price)
 {
+	if (line->own_key)
+		return;
 	line->cost = class_cost(line->input_tokens, price->input, 0) +
 		     class_cost(line->output_tokens, price->output, 0) +
 		     class_cost(line->cache_read_tokens, price->cache_read,
@@ -319,6 +322,7 @@ line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 	line->first_byte_ms = in->first_byte_ms;
 	line->source = STR_NONE;
 	line->cost = line->price = 0;
+	line->own_key = in->own_key;
 	if (!str_is_empty(in->error))
 		line->error = in->error;
 }

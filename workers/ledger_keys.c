@@ -1,0 +1,566 @@
+/*
+ * ledger_keys: keys of AI providers. A customer has one of its own for each
+ * provider, set by whoever holds one of its licences; the vendor has several,
+ * with names and weights. They are sealed here and never opened here: that is
+ * the proxy's. Answers and events say which key and what changed; of the key
+ * itself they show the last four characters at most.
+ */
+#include "workers/ledger_parts.h"
+
+#include "store/provider_key.h"
+
+#define VENDOR_KEYS_MAX 64u /* enabled or not; lib/msg.def */
+#define WEIGHT_MAX 1000
+
+/* --- what is common ------------------------------------------------------ */
+
+static enum err
+check_provider(struct context *context, struct str provider)
+{
+	if (provider_key_is_of(provider))
+		return ERR_OK;
+	return ledger_refuse(context, ERR_BAD_FIELD, "provider",
+			     "there is no provider of that name: it is one of "
+			     "%s",
+			     provider_key_providers);
+}
+
+static enum err
+check_key(struct context *context, struct str api_key)
+{
+	const char *reason;
+
+	if (provider_key_is_valid(api_key, &reason))
+		return ERR_OK;
+	return ledger_refuse(context, ERR_BAD_FIELD, "api_key", "%s", reason);
+}
+
+/* ERR_NO_SUCH: record says whose it would be, and nothing else. */
+static enum err
+key_load(struct context *context, struct str owner, struct str provider,
+	 struct str name, struct provider_key *record)
+{
+	struct ledger *ledger = context->state;
+	struct key key;
+	enum err e;
+
+	key_provider_key(&key, owner, provider, name);
+	e = group_load(ledger->group, &key, &provider_key_schema, record,
+		       context->arena);
+	if (e != ERR_NO_SUCH)
+		return e;
+	schema_clear(&provider_key_schema, record);
+	record->owner = owner;
+	record->provider = provider;
+	record->name = name;
+	record->created_at = context->now_ms;
+	return e;
+}
+
+static enum err
+key_seal(struct context *context, struct str api_key,
+	 struct provider_key *record)
+{
+	struct ledger *ledger = context->state;
+	struct str identity = provider_key_identity(
+	    record->owner, record->provider, record->name, context->arena);
+
+	record->masked_key = provider_key_mask(api_key, context->arena);
+	if (identity.p == NULL || record->masked_key.p == NULL)
+		return ERR_NO_MEMORY;
+	return crypto_seal(crypto_provider_keys(ledger->crypto), api_key,
+			   identity, context->arena, &record->sealed_key);
+}
+
+struct told {
+	const char *type;
+	const char *change; /* new, replaced, changed, removed */
+	struct str workspace;
+	struct str customer_id; /* absent: the vendor's */
+	struct str actor;
+};
+
+/* The event's state is the record without what is sealed: a key that was
+ * removed is nowhere any more. */
+static enum err
+tell(struct context *context, const struct told *told,
+     const struct provider_key *record)
+{
+	struct provider_key state = *record;
+	struct arena *arena = context->arena;
+	struct event event;
+	bool is_vendors = told->customer_id.p == NULL;
+
+	state.sealed_key = STR_NONE;
+	schema_clear(&event_schema, &event);
+	event.type = str_of(told->type);
+	event.description =
+	    arena_printf(arena, "Provider key %s: %.*s, %s%.*s", told->change,
+			 STR_ARG(record->provider),
+			 is_vendors ? "the vendor's " : "a customer's ",
+			 STR_ARG(record->name));
+	event.workspace = told->workspace;
+	event.customer_id = told->customer_id;
+	event.metadata = arena_printf(
+	    arena,
+	    "{\"provider\":\"%.*s\",\"name\":\"%.*s\",\"change\":\"%s\"}",
+	    STR_ARG(record->provider), STR_ARG(record->name), told->change);
+	event.actor = told->actor;
+	return ledger_event(context->state, context->now_ms, &event,
+			    &provider_key_schema, &state);
+}
+
+static enum err
+key_put(struct context *context, const struct told *told,
+	const struct provider_key *record)
+{
+	struct ledger *ledger = context->state;
+	struct key key;
+	enum err e;
+
+	key_provider_key(&key, record->owner, record->provider, record->name);
+	e = group_put(ledger->group, &key, &provider_key_schema, record);
+	return e == ERR_OK ? tell(context, told, record) : e;
+}
+
+static enum err
+key_delete(struct context *context, const struct told *told,
+	   const struct provider_key *record)
+{
+	struct ledger *ledger = context->state;
+	struct key key;
+	enum err e;
+
+	key_provider_key(&key, record->owner, record->provider, record->name);
+	e = group_delete(ledger->group, &key);
+	return e == ERR_OK ? tell(context, told, record) : e;
+}
+
+/* --- customers' own ------------------------------------------------------ */
+
+static void
+own_view(const struct provider_key *record, struct own_key_view *out)
+{
+	out->provider = record->provider;
+	out->key = record->masked_key;
+	out->created_at = record->created_at;
+	out->updated_at = record->updated_at;
+}
+
+static struct told
+own_told(const struct license *license, const char *type, const char *change)
+{
+	return (struct told){type, change, license->workspace,
+			     license->customer_id, STR("customer")};
+}
+
+/* A licence that is out of order sets nothing; what there is may be seen and
+ * taken away. */
+static enum err
+check_standing(struct context *context, const unsigned char *hash)
+{
+	struct ledger *ledger = context->state;
+	struct subscription subscription;
+	struct key key;
+	bool is_grace;
+	enum err e;
+
+	key_subscription(&key, str_bytes(hash, CRYPTO_HASH_BYTES));
+	e = group_load(ledger->group, &key, &subscription_schema, &subscription,
+		       context->arena);
+	if (e != ERR_OK)
+		return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
+	return rules_standing(&subscription, context->now_ms, &is_grace);
+}
+
+static enum err
+own_set(struct context *context, const void *in_, void *out)
+{
+	const struct own_key_set *in = in_;
+	unsigned char hash[CRYPTO_HASH_BYTES];
+	struct provider_key record;
+	struct license license;
+	struct told told;
+	bool is_new;
+	enum err e = ledger_license_by_key(context->state, in->key,
+					   context->arena, &license, hash);
+
+	if (e == ERR_OK)
+		e = check_standing(context, hash);
+	if (e == ERR_OK)
+		e = check_provider(context, in->provider);
+	if (e == ERR_OK)
+		e = check_key(context, in->api_key);
+	if (e != ERR_OK)
+		return e;
+	e = key_load(context, license.customer_id, in->provider,
+		     PROVIDER_KEY_OWN, &record);
+	is_new = e == ERR_NO_SUCH;
+	if (e != ERR_OK && !is_new)
+		return e;
+	record.enabled = true;
+	record.updated_at = context->now_ms;
+	told =
+	    own_told(&license, "provider_key_set", is_new ? "new" : "replaced");
+	e = key_seal(context, in->api_key, &record);
+	if (e == ERR_OK)
+		e = key_put(context, &told, &record);
+	own_view(&record, out);
+	return e;
+}
+
+static enum err
+own_get(struct context *context, const void *in_, void *out_)
+{
+	const struct own_keys_get *in = in_;
+	struct own_keys *out = out_;
+	unsigned char hash[CRYPTO_HASH_BYTES];
+	struct provider_key record;
+	struct license license;
+	const char *name;
+	enum err e = ledger_license_by_key(context->state, in->key,
+					   context->arena, &license, hash);
+
+	if (e == ERR_OK && in->provider.p)
+		e = check_provider(context, in->provider);
+	if (e != ERR_OK)
+		return e;
+	out->keys = arena_array(context->arena, 16, sizeof(*out->keys));
+	if (out->keys == NULL)
+		return ERR_NO_MEMORY;
+	for (size_t i = 0; (name = provider_key_provider(i)) != NULL; i++) {
+		if (in->provider.p && !str_eq(in->provider, str_of(name)))
+			continue;
+		e = key_load(context, license.customer_id, str_of(name),
+			     PROVIDER_KEY_OWN, &record);
+		if (e == ERR_OK)
+			own_view(&record, &out->keys[out->keys_count++]);
+		else if (e != ERR_NO_SUCH)
+			return e;
+	}
+	if (in->provider.p && out->keys_count == 0)
+		return ledger_refuse(context, ERR_NO_SUCH, "provider",
+				     "there is no key of your own for %.*s",
+				     STR_ARG(in->provider));
+	return ERR_OK;
+}
+
+static enum err
+own_remove(struct context *context, const void *in_, void *out)
+{
+	const struct own_key_remove *in = in_;
+	unsigned char hash[CRYPTO_HASH_BYTES];
+	struct provider_key record;
+	struct license license;
+	struct told told;
+	enum err e = ledger_license_by_key(context->state, in->key,
+					   context->arena, &license, hash);
+
+	if (e == ERR_OK)
+		e = check_provider(context, in->provider);
+	if (e == ERR_OK)
+		e = key_load(context, license.customer_id, in->provider,
+			     PROVIDER_KEY_OWN, &record);
+	if (e == ERR_NO_SUCH)
+		return ledger_refuse(context, e, "provider",
+				     "there is no key of your own for %.*s",
+				     STR_ARG(in->provider));
+	if (e != ERR_OK)
+		return e;
+	told = own_told(&license, "provider_key_removed", "removed");
+	e = key_delete(context, &told, &record);
+	own_view(&record, out);
+	return e;
+}
+
+enum err
+ledger_own_key(struct ledger *ledger, struct str customer_id,
+	       struct str provider, struct arena *arena, struct str *sealed)
+{
+	struct provider_key record;
+	struct key key;
+	enum err e;
+
+	key_provider_key(&key, customer_id, provider, PROVIDER_KEY_OWN);
+	e = group_load(ledger->group, &key, &provider_key_schema, &record,
+		       arena);
+	if (e == ERR_OK)
+		*sealed = record.sealed_key;
+	return e;
+}
+
+/* --- the vendor's -------------------------------------------------------- */
+
+static void
+vendor_view(const struct provider_key *record, struct vendor_key_view *out)
+{
+	out->provider = record->provider;
+	out->name = record->name;
+	out->key = record->masked_key;
+	out->weight = record->weight;
+	out->enabled = record->enabled;
+	out->created_at = record->created_at;
+	out->updated_at = record->updated_at;
+}
+
+static struct told
+vendor_told(const char *type, const char *change, struct str actor)
+{
+	return (struct told){type, change, DEFAULT_WORKSPACE, STR_NONE, actor};
+}
+
+/* Up to VENDOR_KEYS_MAX of them as the store has them. */
+static enum err
+vendor_scan(struct ledger *ledger, struct arena *arena, struct store_row *rows,
+	    size_t *count)
+{
+	struct key prefix;
+
+	key_provider_key(&prefix, PROVIDER_KEY_VENDOR, STR_NONE, STR_NONE);
+	return store_scan(ledger->store, key_str(&prefix), STR_NONE,
+			  VENDOR_KEYS_MAX, arena, rows, count);
+}
+
+enum err
+ledger_keys_version(struct ledger *ledger)
+{
+	struct str value, at;
+	struct arena arena;
+	struct meta meta;
+	struct key key;
+	enum err e;
+
+	arena_init(&arena, STORE_VALUE_BYTES_MAX * 4);
+	key_meta(&key);
+	at = key_str(&key);
+	e = store_load(ledger->store, &at, 1, &value, &arena);
+	if (e == ERR_OK)
+		e = value.p ? schema_decode(&meta_schema, value, &meta, &arena,
+					    NULL)
+			    : ERR_NO_SUCH;
+	if (e == ERR_OK)
+		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
+					   ? 0
+					   : meta.keys_version;
+	arena_fini(&arena);
+	return e;
+}
+
+/* No two states of the vendor's keys have had one number, also when a commit
+ * between them failed. */
+static enum err
+version_raise(struct context *context)
+{
+	struct ledger *ledger = context->state;
+	int64_t next = ledger->keys_version + 1;
+	struct meta meta;
+	struct key key;
+	enum err e;
+
+	if (next < context->now_ms)
+		next = context->now_ms;
+	key_meta(&key);
+	e = group_load(ledger->group, &key, &meta_schema, &meta,
+		       context->arena);
+	if (e != ERR_OK)
+		return e;
+	meta.keys_version = next;
+	e = group_put(ledger->group, &key, &meta_schema, &meta);
+	if (e == ERR_OK)
+		ledger->keys_version = next;
+	return e;
+}
+
+static enum err
+check_vendor_key(struct context *context, const struct vendor_key_set *in,
+		 struct str name)
+{
+	enum err e = check_provider(context, in->provider);
+
+	if (e == ERR_OK && !provider_key_name_is_valid(name))
+		return ledger_refuse(context, ERR_BAD_FIELD, "name",
+				     "a key's name is letters, digits and "
+				     ". _ -");
+	if (e == ERR_OK && in->weight != SCHEMA_INT_NONE &&
+	    (in->weight < 1 || in->weight > WEIGHT_MAX))
+		return ledger_refuse(context, ERR_BAD_FIELD, "weight",
+				     "the weight is 1 to %d; a key that is not "
+				     "enabled is not used",
+				     WEIGHT_MAX);
+	if (e == ERR_OK && in->api_key.p)
+		e = check_key(context, in->api_key);
+	return e;
+}
+
+/* A new one has its key, and room. */
+static enum err
+vendor_new(struct context *context, const struct vendor_key_set *in,
+	   struct provider_key *record)
+{
+	struct store_row *rows =
+	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*rows));
+	size_t count;
+	enum err e;
+
+	if (rows == NULL)
+		return ERR_NO_MEMORY;
+	if (in->api_key.p == NULL)
+		return ledger_refuse(context, ERR_NO_SUCH, "name",
+				     "there is no key %.*s of %.*s",
+				     STR_ARG(record->name),
+				     STR_ARG(record->provider));
+	e = vendor_scan(context->state, context->arena, rows, &count);
+	if (e != ERR_OK)
+		return e;
+	if (count == VENDOR_KEYS_MAX)
+		return ledger_refuse(context, ERR_CONFLICT, "name",
+				     "there are %u keys already: remove one",
+				     VENDOR_KEYS_MAX);
+	record->weight = 1;
+	record->enabled = true;
+	return ERR_OK;
+}
+
+static enum err
+vendor_set(struct context *context, const void *in_, void *out)
+{
+	const struct vendor_key_set *in = in_;
+	struct str name =
+	    str_is_empty(in->name) ? PROVIDER_KEY_DEFAULT : in->name;
+	struct provider_key record;
+	struct told told;
+	bool is_new;
+	enum err e = check_vendor_key(context, in, name);
+
+	if (e == ERR_OK)
+		e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name,
+			     &record);
+	is_new = e == ERR_NO_SUCH;
+	if (is_new)
+		e = vendor_new(context, in, &record);
+	if (e != ERR_OK)
+		return e;
+	if (in->weight != SCHEMA_INT_NONE)
+		record.weight = in->weight;
+	if (in->enabled != SCHEMA_INT_NONE)
+		record.enabled = in->enabled != 0;
+	record.updated_at = context->now_ms;
+	if (in->api_key.p)
+		e = key_seal(context, in->api_key, &record);
+	told = vendor_told("provider_key_set",
+			   is_new	   ? "new"
+			   : in->api_key.p ? "replaced"
+					   : "changed",
+			   in->actor);
+	if (e == ERR_OK)
+		e = key_put(context, &told, &record);
+	if (e == ERR_OK)
+		e = version_raise(context);
+	vendor_view(&record, out);
+	return e;
+}
+
+static enum err
+vendor_remove(struct context *context, const void *in_, void *out)
+{
+	const struct vendor_key_remove *in = in_;
+	struct str name =
+	    str_is_empty(in->name) ? PROVIDER_KEY_DEFAULT : in->name;
+	struct provider_key record;
+	struct told told;
+	enum err e = check_provider(context, in->provider);
+
+	if (e == ERR_OK && !provider_key_name_is_valid(name))
+		e = ERR_NO_SUCH;
+	if (e == ERR_OK)
+		e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name,
+			     &record);
+	if (e == ERR_NO_SUCH)
+		return ledger_refuse(context, e, "name",
+				     "there is no such key: `chatello key "
+				     "list` shows them");
+	if (e != ERR_OK)
+		return e;
+	told = vendor_told("provider_key_removed", "removed", in->actor);
+	e = key_delete(context, &told, &record);
+	if (e == ERR_OK)
+		e = version_raise(context);
+	vendor_view(&record, out);
+	return e;
+}
+
+/* All that is answered is of one view: version and keys belong together. */
+static enum err
+vendor_get(struct context *context, const void *in, void *out_)
+{
+	struct ledger *ledger = context->state;
+	struct ledger seen = {.store = ledger->store};
+	struct vendor_keys *out = out_;
+	struct store_row *rows =
+	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*rows));
+	struct provider_key record;
+	size_t count = 0;
+	enum err e;
+
+	(void)in;
+	if (!str_starts(str_of(context->peer), STR("proxy-")))
+		return ledger_refuse(context, ERR_UNAUTHORIZED, NULL,
+				     "only a proxy is given sealed keys");
+	out->keys =
+	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*out->keys));
+	if (rows == NULL || out->keys == NULL)
+		return ERR_NO_MEMORY;
+	e = ledger_keys_version(&seen);
+	if (e == ERR_OK)
+		e = vendor_scan(ledger, context->arena, rows, &count);
+	for (size_t i = 0; i < count && e == ERR_OK; i++) {
+		e = schema_decode(&provider_key_schema, rows[i].value, &record,
+				  context->arena, NULL);
+		if (e != ERR_OK)
+			return ERR_STORE_CORRUPT;
+		if (record.enabled)
+			out->keys[out->keys_count++] = (struct sealed_key){
+			    record.provider, record.name, record.weight,
+			    record.sealed_key};
+	}
+	out->version = seen.keys_version;
+	return e;
+}
+
+/* --- the handlers -------------------------------------------------------- */
+
+enum err
+ledger_own_key_set(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, own_set);
+}
+
+enum err
+ledger_own_keys_get(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, own_get);
+}
+
+enum err
+ledger_own_key_remove(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, own_remove);
+}
+
+enum err
+ledger_vendor_key_set(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, vendor_set);
+}
+
+enum err
+ledger_vendor_key_remove(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, vendor_remove);
+}
+
+enum err
+ledger_vendor_keys_get(struct context *context, const void *in, void *out)
+{
+	return ledger_run(context, in, out, vendor_get);
+}
