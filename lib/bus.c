@@ -40,46 +40,29 @@ frame_handle(struct peer *peer, const struct wire_frame *frame)
 
 /* False: not for us, or from nobody we know. */
 static bool
-batch_handle(struct bus *bus, const struct link_batch *batch)
+batch_handle(struct bus *bus, struct str bytes, uint32_t pipe)
 {
 	struct wire_frame frame;
 	struct wire_head head;
 	struct peer *peer;
 	struct str frames;
 
-	if (!wire_batch_read(batch->bytes, &head, &frames) ||
+	if (!wire_batch_read(bytes, &head, &frames) ||
 	    (head.to_incarnation != 0 &&
 	     head.to_incarnation != bus->incarnation))
 		return false;
 	peer = peer_find(bus, head.name);
-	if (peer == NULL ||
-	    !peer_heard(peer, head.from_incarnation, batch->pipe))
+	if (peer == NULL || !peer_heard(peer, head.from_incarnation, pipe))
 		return false;
 	while (wire_frame_next(&frames, &frame))
 		frame_handle(peer, &frame);
 	return true;
 }
 
-static void
-on_news(void *ctx, int fd, uint32_t events)
+void
+bus_batch(struct bus *bus, struct str bytes, uint32_t pipe)
 {
-	struct bus *bus = ctx;
-	struct link_news *news = &bus->news;
-
-	(void)fd;
-	(void)events;
-	link_take(bus->link, news);
-	for (unsigned i = 0; i < news->batch_count; i++) {
-		bus->dropped += !batch_handle(bus, &news->batches[i]);
-		link_batch_free(&news->batches[i]);
-	}
-	link_resume(bus->link);
-	for (unsigned i = 0; i < news->gone_count; i++)
-		peers_pipe_gone(bus, news->gone[i]);
-	if (news->is_changed) {
-		peers_look(bus);
-		tools_look(bus);
-	}
+	bus->dropped += !batch_handle(bus, bytes, pipe);
 }
 
 /* --- opening ---------------------------------------------------------------
@@ -89,17 +72,14 @@ static enum err
 listen_as(struct bus *bus, struct why *why)
 {
 	char path[BUS_PATH_BYTES];
-	enum err e = link_path(path, bus->run_dir, bus->name, "lock", why);
+	enum err e = bus_path(path, bus->run_dir, bus->name, "lock", why);
 
 	if (e == ERR_OK)
 		e = proc_lock(path, &bus->lock_fd, why);
 	if (e == ERR_OK)
-		e = link_path(path, bus->run_dir, bus->name, "sock", why);
+		e = bus_path(path, bus->run_dir, bus->name, "sock", why);
 	if (e == ERR_OK)
-		e = link_open(&bus->link, path, why);
-	if (e == ERR_OK)
-		e = loop_fd_add(bus->loop, link_fd(bus->link), EPOLLIN, on_news,
-				bus, &bus->link_watch);
+		e = inbox_open(bus, path, why);
 	if (e == ERR_OK)
 		e = loop_turn_add_last(bus->loop, peers_flush, bus);
 	return e;
@@ -129,7 +109,7 @@ bus_open(struct bus **out, struct loop *loop, const char *run_dir,
 	if (e == ERR_OK)
 		e = strlen(run_dir) < sizeof(bus->run_dir)
 			? listen_as(bus, why)
-			: link_path(bus->run_dir, run_dir, name, "lock", why);
+			: bus_path(bus->run_dir, run_dir, name, "lock", why);
 	if (e != ERR_OK) {
 		bus_close(bus);
 		return e;
@@ -145,9 +125,6 @@ close_sockets(void *ctx)
 
 	tools_close(bus);
 	bell_close(bus);
-	for (unsigned i = 0; i < bus->peer_count; i++)
-		link_outbox_close(bus->peers[i]->outbox);
-	link_close(bus->link);
 }
 
 void
@@ -156,15 +133,14 @@ bus_close(struct bus *bus)
 	if (bus == NULL)
 		return;
 	loop_turn_remove(bus->loop, peers_flush, bus);
-	loop_fd_remove(bus->loop, bus->link_watch);
+	tools_stop(bus);
 	bell_stop(bus);
-	for (unsigned i = 0; i < bus->peer_count; i++)
-		peer_stop(bus->peers[i]);
+	inbox_close(bus);
 	questions_stop(bus);
-	if (!link_finish(close_sockets, bus))
-		return; /* the process ends now; its sockets with it */
 	for (unsigned i = 0; i < bus->peer_count; i++)
 		peer_free(bus->peers[i]);
+	if ((bus->tools || bus->bell) && !bus_nng_finish(close_sockets, bus))
+		return; /* the process ends now; its sockets with it */
 	questions_close(bus);
 	froms_close(bus);
 	if (bus->lock_fd >= 0)

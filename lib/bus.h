@@ -1,9 +1,10 @@
 /*
  * bus: requests, answers and streams between the processes of one house, over
- * nng (this is its only includer). One inbox (PULL) for each process, one
- * outbox (PUSH) for each peer it may write to, `ipc://RUN/NAME.sock`. A nng
- * message is a batch of frames; doc/protocol.md has the layout. Everything
- * here runs in the loop's thread; nng's own threads never run our callbacks.
+ * nng's wire (this is the only includer of nng). One inbox (PULL) for each
+ * process, one outbox (PUSH) for each peer it may write to,
+ * `ipc://RUN/NAME.sock`. A message is a batch of frames; doc/protocol.md has
+ * the layout. Everything here runs in the loop's thread; nng's own threads,
+ * which serve tools and doorbell, never run our callbacks.
  *
  * Promises: a request gets exactly one final answer (an answer, or WORKER_LOST,
  * DEADLINE, OVERLOADED, CANCELLED is reported to it by the bus itself, unless

@@ -46,17 +46,17 @@ bus_doorbell_open(struct bus *bus, struct why *why)
 {
 	char path[BUS_PATH_BYTES];
 	struct bus_bell *bell;
-	enum err e = link_path(path, bus->run_dir, bus->name, "bell", why);
+	enum err e = bus_path(path, bus->run_dir, bus->name, "bell", why);
 
 	if (e == ERR_OK)
 		e = bell_of(bus, &bell);
 	if (e != ERR_OK)
 		return e;
-	e = link_err(nng_pub0_open(&bell->pub));
+	e = bus_nng_err(nng_pub0_open(&bell->pub));
 	if (e != ERR_OK)
 		return why_set(why, e, "cannot open a socket: %s", err_text(e));
 	bell->is_open = true;
-	return link_listen(bell->pub.id, path, why);
+	return bus_nng_listen(bell->pub.id, path, why);
 }
 
 void
@@ -129,7 +129,7 @@ bus_doorbell_listen(struct bus *bus, const char *name, bus_doorbell_fn *fn,
 	char path[BUS_PATH_BYTES];
 	struct bus_bell *bell;
 	struct listen *listen;
-	enum err e = link_path(path, bus->run_dir, name, "bell", NULL);
+	enum err e = bus_path(path, bus->run_dir, name, "bell", NULL);
 	int fd = -1;
 
 	if (e == ERR_OK)
@@ -140,11 +140,11 @@ bus_doorbell_listen(struct bus *bus, const char *name, bus_doorbell_fn *fn,
 		return ERR_OVERLOADED;
 	listen = &bell->listens[bell->listen_count];
 	*listen = (struct listen){.bus = bus, .fn = fn, .ctx = ctx};
-	e = link_err(nng_sub0_open(&listen->socket));
+	e = bus_nng_err(nng_sub0_open(&listen->socket));
 	if (e != ERR_OK)
 		return e;
 	bell->listen_count++;
-	e = link_err(listen_dial(listen->socket, path, &fd));
+	e = bus_nng_err(listen_dial(listen->socket, path, &fd));
 	if (e == ERR_OK)
 		e = loop_fd_add(bus->loop, fd, EPOLLIN, on_rung, listen,
 				&listen->watch);

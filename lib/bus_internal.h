@@ -2,15 +2,18 @@
  * bus_internal: what the bus_*.c files share; nobody else includes it.
  *
  *   bus_wire    frames and batches as bytes; pure
- *   bus_link    inbox and outboxes: everything that nng's threads touch
+ *   bus_sp      nng's own wire as bytes; pure
+ *   bus_inbox   our listening socket and its connections
+ *   bus_outbox  our connection to one peer
  *   bus_peer    who is there: connections, beats, incarnations, flushing
  *   bus_ask     pools, requests in flight, their answers
  *   bus_answer  requests that were asked of us, and our answers
  *   bus_tools   REP/REQ for the command line
  *   bus_bell    PUB/SUB for the doorbell
+ *   bus_nng     what those two share of nng
  *   bus         opens all of it and hands received frames round
  *
- * All but bus_link and the callbacks of bus_tools runs in the loop thread.
+ * All but the callbacks of bus_tools runs in the loop thread.
  */
 #ifndef LIB_BUS_INTERNAL_H
 #define LIB_BUS_INTERNAL_H
@@ -25,8 +28,6 @@
 #define BUS_OUTBOX_BYTES_MAX (64u << 20)      /* gathered for one peer */
 #define BUS_OUTBOX_SPARE_BYTES (4u << 20)     /* beyond it, for short answers */
 #define BUS_OUTBOX_KEEP_BYTES (1u << 20)      /* memory kept when empty */
-#define BUS_INBOX_BATCHES_MAX 256u	      /* received, not yet looked at */
-#define BUS_INBOX_BYTES_MAX (64u << 20)	      /* likewise */
 #define BUS_PATH_BYTES 108		      /* sun_path */
 #define BUS_SLOT_MASK (BUS_IN_FLIGHT_MAX - 1) /* of a request id */
 
@@ -77,37 +78,57 @@ bool wire_frame_next(struct str *frames, struct wire_frame *frame);
 /* Bytes of whole frames at the run's start, at most max_bytes. */
 size_t wire_cut(struct str frames, size_t max_bytes);
 
-/* --- link ------------------------------------------------------------------
+/* --- nng's wire ------------------------------------------------------------
+ * Greeting: both ends send theirs first. Each message has a head.
  */
 
-struct bus_link;
+#define SP_GREETING_BYTES 8
+#define SP_HEAD_BYTES 9
+#define SP_PUSH 0x50 /* protocol numbers */
+#define SP_PULL 0x51
+
+void sp_greeting_put(uint16_t protocol, char out[SP_GREETING_BYTES]);
+bool sp_greeting_is(uint16_t protocol, const char *in);
+void sp_head_put(size_t body_bytes, char out[SP_HEAD_BYTES]);
+/* False: no head, or of more than BUS_BATCH_BYTES_MAX. */
+bool sp_head_read(const char *in, size_t *body_bytes);
+
+/* --- inbox and outboxes ----------------------------------------------------
+ */
+
 struct bus_outbox;
+struct peer;
 
-struct link_batch {
-	struct str bytes;
-	uint32_t pipe;
-	void *msg;
-};
+#define BUS_SOCKET_MODE 0660 /* our user and our group */
 
-#define LINK_GONE_MAX 64u
+/* Replaces the socket that a killed process left. Calls bus_batch for what
+ * comes, and peers_pipe_gone when a connection ends. */
+enum err inbox_open(struct bus *bus, const char *path, struct why *why);
+void inbox_close(struct bus *bus);
 
-/* What nng's threads have left for the loop. */
-struct link_news {
-	struct link_batch batches[BUS_INBOX_BATCHES_MAX];
-	unsigned batch_count;
-	uint32_t gone[LINK_GONE_MAX]; /* inbox pipes that closed */
-	unsigned gone_count;
-	bool is_changed; /* outboxes or tools want a look */
-};
+/* Sets peer->outbox and dials; calls peer_look when its state changes and when
+ * it can take a batch again after ERR_AGAIN. */
+enum err outbox_open(struct peer *peer, const char *path);
+void outbox_close(struct bus_outbox *outbox); /* NULL is allowed */
+/* *drops: connections lost so far. */
+void outbox_state(const struct bus_outbox *outbox, bool *is_up,
+		  uint32_t *drops);
+/* One batch of at most 3 parts. ERR_AGAIN: not connected, or the last one is
+ * still under way. OK says only that the socket has it, or that it is lost and
+ * the connection's end will be told. */
+enum err outbox_send(struct bus_outbox *outbox, const struct str *parts,
+		     size_t count);
 
-enum err link_err(int nng_error);
+/* --- what tools and doorbell share of nng ----------------------------------
+ */
+
+enum err bus_nng_err(int nng_error);
 /* RUN/NAME.SUFFIX; ERR_CONFIG when it is too long for a socket. */
-enum err link_path(char out[BUS_PATH_BYTES], const char *run_dir,
-		   const char *name, const char *suffix, struct why *why);
+enum err bus_path(char out[BUS_PATH_BYTES], const char *run_dir,
+		  const char *name, const char *suffix, struct why *why);
 /* Replaces what a killed process left; only peers of our user or group. */
-enum err link_listen(uint32_t socket_id, const char *path, struct why *why);
-enum err link_open(struct bus_link **out, const char *path, struct why *why);
-void link_close(struct bus_link *link);
+enum err bus_nng_listen(uint32_t socket_id, const char *path, struct why *why);
+
 /* Something that another thread finishes, waited for on the monotonic clock. */
 struct gate {
 	pthread_mutex_t lock;
@@ -121,30 +142,10 @@ void gate_open(struct gate *gate);
 /* False: it is later than deadline_ns. Shuts it again for the next one. */
 bool gate_wait(struct gate *gate, int64_t deadline_ns);
 
-/* Runs fn, which closes sockets, and waits for it one second at most: nng 1.5.2
- * can wait for ever when a connection closes in the middle of a message that
- * takes several writes. False: it still runs; what it uses must stay. */
-bool link_finish(void (*fn)(void *ctx), void *ctx);
-int link_fd(const struct bus_link *link);
-/* Any thread: the loop will look. */
-void link_signal(struct bus_link *link);
-/* The batches are the caller's, for link_batch_free. */
-void link_take(struct bus_link *link, struct link_news *news);
-void link_batch_free(struct link_batch *batch);
-/* Receives again when that had stopped (inbox full, or out of memory). */
-void link_resume(struct bus_link *link);
-
-enum err link_outbox_open(struct bus_link *link, const char *path,
-			  struct bus_outbox **out);
-void link_outbox_close(struct bus_outbox *outbox);
-/* *drops: connections lost so far. */
-void link_outbox_state(struct bus_outbox *outbox, bool *is_up, uint32_t *drops);
-/* One message of the parts; ERR_AGAIN: the last one is not taken yet, news
- * come when it is. */
-enum err link_outbox_send(struct bus_outbox *outbox, const struct str *parts,
-			  size_t count);
-/* Gives up a message that no connection has taken. */
-void link_outbox_abort(struct bus_outbox *outbox);
+/* Runs fn, which closes nng's sockets, and waits for it one second at most: nng
+ * 1.5.2 can wait for ever when a connection closes in the middle of a message
+ * that takes several writes. False: it still runs; what it uses must stay. */
+bool bus_nng_finish(void (*fn)(void *ctx), void *ctx);
 
 /* --- peers -----------------------------------------------------------------
  */
@@ -191,9 +192,7 @@ struct bus {
 	char name[BUS_NAME_BYTES];
 	uint64_t incarnation;
 	int lock_fd;
-	struct bus_link *link;
-	struct loop_fd *link_watch;
-	struct link_news news;
+	struct bus_inbox *inbox;
 	uint64_t dropped; /* batches and frames that were not taken */
 
 	struct peer *peers[BUS_PEERS_MAX];
@@ -222,20 +221,22 @@ struct bus {
 	struct bus_bell *bell;
 };
 
+/* A batch as it came in over that connection of the inbox. */
+void bus_batch(struct bus *bus, struct str bytes, uint32_t pipe);
+
 /* The peer of that name, made and dialled if it is new. */
 enum err peer_open(struct bus *bus, const char *kind, unsigned index,
 		   struct peer **out);
-/* Its timers; its sockets are closed between the two. */
-void peer_stop(struct peer *peer);
 void peer_free(struct peer *peer);
 struct peer *peer_find(const struct bus *bus, const char *name);
 bool peer_is_alive(const struct peer *peer);
 void peer_state(const struct peer *peer, struct bus_peer_state *out);
 /* A batch came from it; false: of an incarnation that is over. */
 bool peer_heard(struct peer *peer, uint64_t incarnation, uint32_t pipe);
-/* Inbox pipes closed, outboxes may have changed. */
+/* A connection of our inbox closed. */
 void peers_pipe_gone(struct bus *bus, uint32_t pipe);
-void peers_look(struct bus *bus);
+/* Its outbox has changed. */
+void peer_look(struct peer *peer);
 /* Adds a frame to what leaves at the end of the turn. ERR_OVERLOADED,
  * ERR_NO_MEMORY: nothing was added. */
 enum err peer_put(struct peer *peer, const struct wire_frame *frame);
@@ -287,8 +288,8 @@ void froms_gone(struct peer *peer);
 /* --- tools and doorbell ----------------------------------------------------
  */
 
+void tools_stop(struct bus *bus);
 void tools_close(struct bus *bus);
-void tools_look(struct bus *bus);
 void tool_answer(struct bus *bus, struct bus_from *from, enum err err,
 		 struct str body);
 /* The loop's side first, then what link_finish may run. */

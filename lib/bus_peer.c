@@ -101,7 +101,7 @@ peer_open(struct bus *bus, const char *kind, unsigned index, struct peer **out)
 		return ERR_OK;
 	if (bus->peer_count == BUS_PEERS_MAX)
 		return ERR_OVERLOADED;
-	e = link_path(path, bus->run_dir, name, "sock", NULL);
+	e = bus_path(path, bus->run_dir, name, "sock", NULL);
 	if (e != ERR_OK)
 		return e;
 	peer = calloc(1, sizeof(*peer));
@@ -111,7 +111,7 @@ peer_open(struct bus *bus, const char *kind, unsigned index, struct peer **out)
 	memcpy(peer->name, name, sizeof(name));
 	buf_init(&peer->requests, BUS_OUTBOX_BYTES_MAX);
 	buf_init(&peer->others, BUS_OUTBOX_BYTES_MAX + BUS_OUTBOX_SPARE_BYTES);
-	e = link_outbox_open(bus->link, path, &peer->outbox);
+	e = outbox_open(peer, path);
 	if (e != ERR_OK) {
 		free(peer);
 		return e;
@@ -122,18 +122,14 @@ peer_open(struct bus *bus, const char *kind, unsigned index, struct peer **out)
 }
 
 void
-peer_stop(struct peer *peer)
+peer_free(struct peer *peer)
 {
 	struct loop *loop = peer->bus->loop;
 
 	loop_timer_clear(loop, &peer->beat);
 	loop_timer_clear(loop, &peer->silence);
 	loop_timer_clear(loop, &peer->grace);
-}
-
-void
-peer_free(struct peer *peer)
-{
+	outbox_close(peer->outbox);
 	buf_fini(&peer->requests);
 	buf_fini(&peer->others);
 	free(peer->from_by_slot);
@@ -252,7 +248,6 @@ on_beat(void *ctx)
 	struct loop *loop = peer->bus->loop;
 	int64_t quiet_ms = (loop_now_ns(loop) - peer->sent_ns) / NS_PER_MS;
 
-	link_resume(peer->bus->link);
 	if (!peer->is_up)
 		return;
 	if (quiet_ms < BUS_BEAT_MS)
@@ -262,18 +257,17 @@ on_beat(void *ctx)
 		beat(peer);
 }
 
-static void
-look(struct peer *peer)
+void
+peer_look(struct peer *peer)
 {
 	struct loop *loop = peer->bus->loop;
 	uint32_t drops;
 	bool is_up;
 
-	link_outbox_state(peer->outbox, &is_up, &drops);
+	outbox_state(peer->outbox, &is_up, &drops);
 	if (drops != peer->drops) {
 		peer->drops = drops;
 		peer->is_up = false;
-		link_outbox_abort(peer->outbox);
 		drop_requests(peer);
 		loop_timer_set(loop, &peer->grace, GRACE_MS, on_grace, peer);
 		tell(peer);
@@ -285,13 +279,6 @@ look(struct peer *peer)
 	}
 	if (has_gathered(peer))
 		mark_dirty(peer);
-}
-
-void
-peers_look(struct bus *bus)
-{
-	for (unsigned i = 0; i < bus->peer_count; i++)
-		look(bus->peers[i]);
 }
 
 /* --- sending ---------------------------------------------------------------
@@ -380,8 +367,8 @@ flush(struct peer *peer)
 	    str_bytes(peer->requests.p, requests),
 	    str_bytes(peer->others.p, others),
 	};
-	/* When the outbox is busy, news come; without memory, the next beat. */
-	if (link_outbox_send(peer->outbox, parts, 3) != ERR_OK)
+	/* When the outbox is busy, it says when it is not. */
+	if (outbox_send(peer->outbox, parts, 3) != ERR_OK)
 		return;
 	if (requests > 0) {
 		peer->batches_sent++;

@@ -9,6 +9,7 @@
 #include "lib/test.h"
 
 #include <nng/nng.h>
+#include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
 #include <signal.h>
 #include <stdio.h>
@@ -843,14 +844,17 @@ TEST(bus_run_folder_with_too_long_a_path_is_refused)
 /* --- a hostile world -------------------------------------------------------
  */
 
-static void
-push_bytes(const char *path, const char *const *batches, const size_t *sizes,
+/* A process that pushes the batches with nng itself. */
+static pid_t
+push_bytes(const char *url, const char *const *batches, const size_t *sizes,
 	   unsigned count)
 {
 	nng_socket socket;
-	char url[64];
+	pid_t pid = fork();
 
-	snprintf(url, sizeof(url), "ipc://%s", path);
+	CHECK(pid >= 0);
+	if (pid > 0)
+		return pid;
 	CHECK_INT(nng_push0_open(&socket), 0);
 	CHECK_INT(nng_dial(socket, url, NULL, 0), 0);
 	for (unsigned i = 0; i < count; i++) {
@@ -860,9 +864,45 @@ push_bytes(const char *path, const char *const *batches, const size_t *sizes,
 		memcpy(nng_msg_body(msg), batches[i], sizes[i]);
 		CHECK_INT(nng_sendmsg(socket, msg, 0), 0);
 	}
-	for (unsigned i = 0; i < 20; i++)
-		CHECK_OK(loop_turn(loop, 5));
-	nng_close(socket);
+	pause();
+	_exit(0);
+}
+
+/* A process that pulls one batch with nng itself; 0 = it is what we send. */
+static pid_t
+pull_one(const char *url)
+{
+	nng_socket socket;
+	struct wire_head head;
+	struct str frames;
+	nng_msg *msg;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid > 0)
+		return pid;
+	CHECK_INT(nng_pull0_open(&socket), 0);
+	CHECK_INT(nng_listen(socket, url, NULL, 0), 0);
+	CHECK_INT(nng_recvmsg(socket, &msg, 0), 0);
+	CHECK(wire_batch_read(str_bytes(nng_msg_body(msg), nng_msg_len(msg)),
+			      &head, &frames));
+	CHECK(strcmp(head.name, "edge-0") == 0 && frames.n > 0);
+	_exit(0);
+}
+
+TEST(bus_outboxes_speak_to_nng)
+{
+	struct asker asker;
+	int status = -1;
+	pid_t pid;
+
+	make_loop();
+	pid = pull_one("ipc://run/work-0.sock");
+	asker_open(&asker, 1, 1);
+	UNTIL(waitpid(pid, &status, WNOHANG) == pid);
+	CHECK_INT(status, 0);
+	bus_close(asker.bus);
+	loop_close(loop);
 }
 
 TEST(bus_drops_what_it_cannot_trust)
@@ -874,14 +914,16 @@ TEST(bus_drops_what_it_cannot_trust)
 	struct worker worker;
 	struct asker asker;
 	struct bus_ask one;
+	pid_t pid;
 
 	pair_open(&asker, &worker, 1);
 	wire_head_put(&(struct wire_head){1, 0, "mallory-0"}, stranger);
 	wire_head_put(
 	    &(struct wire_head){bus_incarnation(asker.bus), 99, "edge-0"},
 	    stale);
-	push_bytes("run/work-0.sock", batches, sizes, 4);
+	pid = push_bytes("ipc://run/work-0.sock", batches, sizes, 4);
 	UNTIL(bus_dropped(worker.bus) == 4);
+	end_child(pid);
 	CHECK_INT(worker.asked, 0);
 	one = question(ECHO, STR("x"), &answers);
 	ask(&asker, &one);
@@ -891,6 +933,86 @@ TEST(bus_drops_what_it_cannot_trust)
 	    worker.bus->peers[0],
 	    &(struct wire_frame){.kind = WIRE_REQUEST, .extra = 9, .id = 9}));
 	UNTIL(bus_dropped(asker.bus) == 1);
+	pair_close(&asker, &worker);
+}
+
+/* Connects and sends the bytes; the descriptor. */
+static int
+send_raw(const char *path, const char *bytes, size_t n)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(to.sun_path, path, strlen(path));
+	CHECK(fd >= 0);
+	CHECK_INT(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	CHECK_INT(write(fd, bytes, n), (int64_t)n);
+	return fd;
+}
+
+/* Whether the other end has closed it (it says 8 bytes of greeting before). */
+static bool
+is_closed(int fd)
+{
+	char junk[64];
+	ssize_t n;
+
+	while ((n = recv(fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0)
+		;
+	return n == 0;
+}
+
+TEST(bus_inbox_closes_who_speaks_something_else)
+{
+	/* A wrong greeting, a PULL's, a head of another kind, one of a message
+	 * that is too large. */
+	static const struct {
+		const char *bytes;
+		size_t n;
+	} rows[] = {
+	    {"GET / HTTP/1.1\r\n\r\n", 18},
+	    {"\0SP\0\0\x51\0\0", 8},
+	    {"\0SP\0\0\x50\0\0\2\0\0\0\0\0\0\0\1x", 18},
+	    {"\0SP\0\0\x50\0\0\1\0\0\0\0\1\0\0\1x", 18},
+	};
+	struct answers answers = {0};
+	struct worker worker;
+	struct asker asker;
+	struct bus_ask one = question(ECHO, STR("x"), &answers);
+
+	pair_open(&asker, &worker, 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = send_raw("run/work-0.sock", rows[i].bytes, rows[i].n);
+
+		UNTIL(is_closed(fd));
+		close(fd);
+	}
+	ask(&asker, &one);
+	UNTIL(answers.lasts == 1);
+	pair_close(&asker, &worker);
+}
+
+TEST(bus_batches_may_come_byte_by_byte)
+{
+	struct worker worker;
+	struct asker asker;
+	char bytes[SP_GREETING_BYTES + 2 * (SP_HEAD_BYTES + 3)];
+	int fd;
+
+	pair_open(&asker, &worker, 1);
+	sp_greeting_put(SP_PUSH, bytes);
+	for (size_t at = SP_GREETING_BYTES; at < sizeof(bytes);
+	     at += SP_HEAD_BYTES + 3) {
+		sp_head_put(3, bytes + at);
+		memcpy(bytes + at + SP_HEAD_BYTES, "bad", 3);
+	}
+	fd = send_raw("run/work-0.sock", bytes, 1);
+	for (size_t i = 1; i < sizeof(bytes); i++) {
+		CHECK_OK(loop_turn(loop, 1));
+		CHECK_INT(write(fd, bytes + i, 1), 1);
+	}
+	UNTIL(bus_dropped(worker.bus) == 2);
+	close(fd);
 	pair_close(&asker, &worker);
 }
 
@@ -997,10 +1119,10 @@ TEST(bus_survives_workers_killed_while_large_bodies_come)
 	CHECK_INT(answers.lasts, asked);
 	CHECK_INT(answers.errs[ERR_OK] + answers.errs[ERR_WORKER_LOST], asked);
 	kill(pid, SIGKILL);
-	/* No close: nng 1.5.2 may wait for ever for the rest of a large message
-	 * of a killed peer, and bus_close then leaves it what it holds. */
-	fflush(NULL);
-	_exit(0);
+	waitpid(pid, NULL, 0);
+	bus_close(asker.bus);
+	loop_close(loop);
+	free(big);
 }
 
 /* --- doorbell and tools ----------------------------------------------------

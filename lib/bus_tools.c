@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ struct bus_tool {
 struct bus_tools {
 	struct bus *bus;
 	nng_socket socket;
+	int event_fd; /* nng's threads wake the loop */
+	struct loop_fd *watch;
 	pthread_mutex_t lock;
 	struct bus_tool tools[TOOLS_AT_ONCE];
 };
@@ -68,6 +71,16 @@ receive(struct bus_tool *tool)
 	nng_ctx_recv(tool->ctx, tool->aio);
 }
 
+static void
+ring(const struct bus_tools *tools)
+{
+	uint64_t one = 1;
+
+	/* It cannot be full: the loop takes all of it at once. */
+	while (write(tools->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 /* In nng's thread. */
 static void
 on_tool(void *ctx)
@@ -92,46 +105,14 @@ on_tool(void *ctx)
 	if (is_sent || error)
 		receive(tool);
 	else
-		link_signal(tool->tools->bus->link);
+		ring(tool->tools);
 }
 
-static enum err
-tools_start(struct bus_tools *tools, const char *path, struct why *why)
+void
+tools_stop(struct bus *bus)
 {
-	int error = nng_rep0_open(&tools->socket);
-	enum err e;
-
-	for (unsigned i = 0; i < TOOLS_AT_ONCE && error == 0; i++) {
-		struct bus_tool *tool = &tools->tools[i];
-
-		tool->tools = tools;
-		error = nng_aio_alloc(&tool->aio, on_tool, tool);
-		if (error == 0)
-			error = nng_ctx_open(&tool->ctx, tools->socket);
-	}
-	if (error)
-		return why_set(why, link_err(error), "cannot open a socket: %s",
-			       nng_strerror(error));
-	e = link_listen(tools->socket.id, path, why);
-	for (unsigned i = 0; i < TOOLS_AT_ONCE && e == ERR_OK; i++)
-		receive(&tools->tools[i]);
-	return e;
-}
-
-enum err
-bus_serve_tools(struct bus *bus, struct why *why)
-{
-	char path[BUS_PATH_BYTES];
-	enum err e = link_path(path, bus->run_dir, bus->name, "tools", why);
-
-	if (e != ERR_OK)
-		return e;
-	bus->tools = calloc(1, sizeof(*bus->tools));
-	if (bus->tools == NULL)
-		return ERR_NO_MEMORY;
-	bus->tools->bus = bus;
-	pthread_mutex_init(&bus->tools->lock, NULL);
-	return tools_start(bus->tools, path, why);
+	if (bus->tools)
+		loop_fd_remove(bus->loop, bus->tools->watch);
 }
 
 void
@@ -152,6 +133,8 @@ tools_close(struct bus *bus)
 		if (tool->msg)
 			nng_msg_free(tool->msg);
 	}
+	if (tools->event_fd >= 0)
+		close(tools->event_fd);
 	pthread_mutex_destroy(&tools->lock);
 	free(tools);
 	bus->tools = NULL;
@@ -199,10 +182,16 @@ question_handle(struct bus *bus, struct bus_tool *tool, nng_msg *msg)
 			});
 }
 
-void
-tools_look(struct bus *bus)
+static void
+on_rung(void *ctx, int fd, uint32_t events)
 {
-	for (unsigned i = 0; bus->tools && i < TOOLS_AT_ONCE; i++) {
+	struct bus *bus = ctx;
+	uint64_t count;
+
+	(void)events;
+	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	for (unsigned i = 0; i < TOOLS_AT_ONCE; i++) {
 		struct bus_tool *tool = &bus->tools->tools[i];
 		nng_msg *msg;
 
@@ -217,6 +206,53 @@ tools_look(struct bus *bus)
 		question_handle(bus, tool, msg);
 		nng_msg_free(msg);
 	}
+}
+
+static enum err
+tools_start(struct bus_tools *tools, const char *path, struct why *why)
+{
+	int error = nng_rep0_open(&tools->socket);
+	enum err e;
+
+	for (unsigned i = 0; i < TOOLS_AT_ONCE && error == 0; i++) {
+		struct bus_tool *tool = &tools->tools[i];
+
+		tool->tools = tools;
+		error = nng_aio_alloc(&tool->aio, on_tool, tool);
+		if (error == 0)
+			error = nng_ctx_open(&tool->ctx, tools->socket);
+	}
+	if (error)
+		return why_set(why, bus_nng_err(error),
+			       "cannot open a socket: %s", nng_strerror(error));
+	e = bus_nng_listen(tools->socket.id, path, why);
+	for (unsigned i = 0; i < TOOLS_AT_ONCE && e == ERR_OK; i++)
+		receive(&tools->tools[i]);
+	return e;
+}
+
+enum err
+bus_serve_tools(struct bus *bus, struct why *why)
+{
+	char path[BUS_PATH_BYTES];
+	enum err e = bus_path(path, bus->run_dir, bus->name, "tools", why);
+
+	if (e != ERR_OK)
+		return e;
+	bus->tools = calloc(1, sizeof(*bus->tools));
+	if (bus->tools == NULL)
+		return ERR_NO_MEMORY;
+	bus->tools->bus = bus;
+	pthread_mutex_init(&bus->tools->lock, NULL);
+	bus->tools->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (bus->tools->event_fd < 0)
+		return why_set(why, ERR_IO, "cannot make an eventfd: %s",
+			       err_of_file(errno));
+	e = loop_fd_add(bus->loop, bus->tools->event_fd, EPOLLIN, on_rung, bus,
+			&bus->tools->watch);
+	if (e == ERR_OK)
+		e = tools_start(bus->tools, path, why);
+	return e;
 }
 
 /* A message that is a batch of one frame; NULL without memory. */
@@ -288,7 +324,7 @@ call_wait(struct call *call)
 	if (!is_done)
 		nng_aio_cancel(call->aio);
 	nng_aio_wait(call->aio);
-	return is_done ? link_err(nng_aio_result(call->aio)) : ERR_DEADLINE;
+	return is_done ? bus_nng_err(nng_aio_result(call->aio)) : ERR_DEADLINE;
 }
 
 static void
@@ -346,7 +382,7 @@ call_dial(struct call *call, const char *path)
 					    BUS_BATCH_BYTES_MAX);
 	if (error == 0)
 		error = nng_dial(call->socket, url, NULL, NNG_FLAG_NONBLOCK);
-	return link_err(error);
+	return bus_nng_err(error);
 }
 
 static enum err
@@ -409,7 +445,7 @@ bus_tool_call(const char *run_dir, const char *name, uint16_t type,
 	char path[BUS_PATH_BYTES];
 	nng_msg *msg = NULL;
 	struct call *call;
-	enum err e = link_path(path, run_dir, name, "tools", why);
+	enum err e = bus_path(path, run_dir, name, "tools", why);
 
 	if (e == ERR_OK && (timeout_ms <= 0 || body.n > WIRE_BODY_BYTES_MAX))
 		e = ERR_TOO_LARGE;
@@ -430,7 +466,7 @@ bus_tool_call(const char *run_dir, const char *name, uint16_t type,
 			e = answer_read(msg, answer_err, answer);
 		nng_msg_free(msg);
 	}
-	if (link_finish(call_close, call)) {
+	if (bus_nng_finish(call_close, call)) {
 		gate_fini(&call->gate);
 		free(call);
 	}
