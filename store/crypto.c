@@ -506,3 +506,13 @@ crypto_open_sealed(struct crypto *crypto, struct str blob, struct str identity,
 	*secret = str_bytes(out, size);
 	return ERR_OK;
 }
+
+void
+crypto_forget(struct str secret)
+{
+	void *at;
+
+	memcpy(&at, &secret.p, sizeof(at)); /* it is the arena's, not const */
+	if (secret.n)
+		OPENSSL_cleanse(at, secret.n);
+}

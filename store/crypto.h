@@ -61,5 +61,7 @@ enum err crypto_seal(struct crypto *crypto, struct str secret,
 enum err crypto_open_sealed(struct crypto *crypto, struct str blob,
 			    struct str identity, struct arena *arena,
 			    struct str *secret);
+/* Wipes what crypto_open_sealed gave, before its arena goes. */
+void crypto_forget(struct str secret);
 
 #endif

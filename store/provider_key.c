@@ -40,10 +40,6 @@ provider_key_is_valid(struct str key, const char **reason)
 			  "no key has: copy it again";
 		return false;
 	}
-	if (key.n < PROVIDER_KEY_BYTES_MIN) {
-		*reason = "the key is too short: copy all of it";
-		return false;
-	}
 	if (key.n > PROVIDER_KEY_BYTES_MAX) {
 		*reason = "the key is too long: at most 512 characters";
 		return false;

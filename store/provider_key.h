@@ -9,7 +9,6 @@
 #include "lib/arena.h"
 #include "lib/err.h"
 
-#define PROVIDER_KEY_BYTES_MIN 8u
 #define PROVIDER_KEY_BYTES_MAX 512u
 #define PROVIDER_KEY_NAME_BYTES_MAX 64u
 #define PROVIDER_KEY_VENDOR STR("vendor")   /* owner of the vendor's keys */
@@ -22,7 +21,7 @@ bool provider_key_is_of(struct str provider);
 /* "openai, anthropic, deepseek" */
 extern const char provider_key_providers[];
 
-/* A header's value as it stands: 8 to 512 printable ASCII characters without
+/* A header's value as it stands: 1 to 512 printable ASCII characters without
  * a blank (RFC 9110, section 5.5). False: *reason says what is wrong, without
  * a byte of the key. */
 bool provider_key_is_valid(struct str key, const char **reason);

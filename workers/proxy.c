@@ -45,17 +45,11 @@ check_is_on(struct context *context, const struct provider_row *row)
 					   "this version does not speak to %s "
 					   "yet: choose another model",
 					   row->name));
-	if (row->key_name == NULL)
-		return refuse(context, ERR_MODEL_UNKNOWN, "model",
-			      arena_printf(arena,
-					   "%s only answers while no provider "
-					   "is switched on",
-					   row->name));
 	return refuse(context, ERR_MODEL_UNKNOWN, "model",
 		      arena_printf(arena,
-				   "the provider %s is not switched on: its "
-				   "operator sets %s",
-				   row->name, row->key_name));
+				   "%s only answers while no provider is "
+				   "switched on",
+				   row->name));
 }
 
 /* The provider and the model of a request: api_provider, else the model's
@@ -215,6 +209,7 @@ proxy_close(void *state)
 		job_drop(proxy->jobs);
 	loop_timer_clear(proxy->loop, &proxy->linger);
 	jobs_fini(proxy);
+	proxy_keys_close(proxy);
 	providers_close(&proxy->providers);
 	upstream_close(proxy->upstream);
 	buf_fini(&proxy->scratch);
@@ -260,12 +255,14 @@ proxy_open(struct pool *pool, void **state, struct why *why)
 	if (err == ERR_OK)
 		err = providers_open(&proxy->providers, proxy->upstream,
 				     proxy->conf, why);
+	if (err == ERR_OK)
+		err = proxy_keys_open(proxy, why);
 	if (err != ERR_OK) {
 		proxy_close(proxy);
 		return err;
 	}
 	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
-		if (proxy->providers.is_on[i])
+		if (provider_has_key(&proxy->providers, &provider_rows[i]))
 			log_info("provider", "name=%s", provider_rows[i].name);
 	}
 	*state = proxy;

@@ -4,6 +4,7 @@
  *   proxy.c         the worker: rows, open, close; which provider is meant
  *   proxy_job.c     jobs come and go; the client leaves
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
+ *   proxy_keys.c    which key a call gets, and what becomes of one refused
  *   proxy_call.c    the provider is called, retried, given up
  *   proxy_read.c    what the provider says: usage, texts, the end
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
@@ -16,6 +17,8 @@
 #define WORKERS_PROXY_H
 
 #include "lib/metrics.h"
+#include "store/crypto.h"
+#include "workers/key_pool.h"
 #include "workers/pool.h"
 #include "workers/providers/providers.h"
 #include "workers/request.h"
@@ -28,6 +31,7 @@
 #define PROXY_PART_BYTES_MAX 65536u
 #define PROXY_RESERVE_MS 5000	      /* how long admission may take */
 #define PROXY_ASK_MS 2000	      /* one question to the ledger */
+#define PROXY_SWITCHES_MAX 8u	      /* to another key, which is no retry */
 #define PROXY_RETRIES_MAX 2u	      /* calls beyond the first */
 #define PROXY_BACKOFF_MS 100	      /* doubled each time, with jitter */
 #define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
@@ -40,6 +44,17 @@
 #define PROXY_EXPIRES_EXTRA_MS 30000 /* reservation beyond the deadline */
 #define PROXY_MARGIN_MS 100	     /* our deadline is before the asker's */
 
+/* The vendor's keys, as the ledger and the settings have them. */
+struct proxy_keys {
+	struct crypto *crypto; /* opens provider keys, and nothing else */
+	struct key_pool pool;
+	int64_t version; /* SCHEMA_INT_NONE: not heard yet */
+	bool is_asking;
+	unsigned asks;
+	uint64_t ask_id; /* 0 = no question in flight */
+	struct loop_timer again;
+};
+
 struct proxy {
 	struct pool *pool;
 	struct bus *bus;
@@ -49,6 +64,7 @@ struct proxy {
 	struct bus_pool *validate;
 	struct upstream *upstream;
 	struct providers providers;
+	struct proxy_keys keys;
 	struct job *jobs;
 	unsigned job_count;
 	struct job *kept;
@@ -119,6 +135,14 @@ struct job {
 	bool has_cost;
 	int64_t cost;
 
+	/* The key. */
+	bool has_own_key;	 /* the customer's is used, or nothing */
+	bool is_waiting_for_key; /* the vendor's keys are being asked for */
+	bool has_waited_for_key;
+	unsigned switches;
+	int key_index; /* in the pool of key_generation */
+	uint64_t key_generation;
+
 	/* The call. */
 	struct upstream_call *call;
 	unsigned tries;
@@ -153,6 +177,7 @@ struct job {
 	enum err failure_err; /* how it ends, OK or the failure below */
 	int64_t failure_retry_ms;
 
+	char own_key_text[PROVIDER_KEY_BYTES_MAX + 1]; /* "" = not readable */
 	char request_id_text[65];
 	char key_text[129];
 	char domain_text[254];
@@ -199,7 +224,30 @@ void job_settle(struct job *job);
 /* Whether the same question can have another answer soon. */
 bool ledger_is_away(enum err err);
 
+int64_t proxy_backoff_ms(unsigned asks);
+
+/* --- proxy_keys.c */
+/* The keys of the settings, then those of the ledger, which is asked until it
+ * answers. ERR_CONFIG: a key or the master key, named in why. */
+enum err proxy_keys_open(struct proxy *proxy, struct why *why);
+void proxy_keys_close(struct proxy *proxy);
+/* What a reservation said of the vendor's keys: another version is asked for.
+ */
+void proxy_keys_heard(struct proxy *proxy, int64_t version);
+/* Takes the customer's key out of the reservation, if one is in it. */
+void job_own_key(struct job *job, const struct reserved *reserved);
+#define PROXY_KEY_HEADER_BYTES (PROVIDER_KEY_BYTES_MAX + 64u)
+/* The header of the next call's key. False: there is none now; the job waits
+ * for one, or has ended. */
+bool job_key_take(struct job *job, char header[PROXY_KEY_HEADER_BYTES]);
+void job_key_works(struct job *job);
+/* A verdict about the key. True: it was dealt with, the job goes on with
+ * another key or has ended. */
+bool job_key_refused(struct job *job, enum provider_verdict verdict);
+
 /* --- proxy_call.c */
+/* ctx: the job. Calls, or calls again. */
+void job_call_once(void *ctx);
 void job_call(struct job *job);
 
 /* --- proxy_read.c */

@@ -10,7 +10,6 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
-static void call_once(void *ctx);
 static void on_watch(void *ctx);
 
 /* --- again, or not --------------------------------------------------- */
@@ -42,7 +41,7 @@ call_again(struct job *job)
 	if (ms < 0)
 		return false;
 	metrics_add(METRIC_UPSTREAM_RETRIES, 1);
-	loop_timer_set(job->proxy->loop, &job->step, ms, call_once, job);
+	loop_timer_set(job->proxy->loop, &job->step, ms, job_call_once, job);
 	return true;
 }
 
@@ -133,6 +132,8 @@ error_status(struct job *job)
 		pass_error(job);
 		return;
 	}
+	if (job_key_refused(job, verdict))
+		return;
 	if (verdict == PROVIDER_ALARM) {
 		alarm_operator(job);
 		return;
@@ -166,6 +167,7 @@ call_over(struct job *job, const struct upstream_end *end)
 				 job->is_refused ? "an error in mid-answer, or "
 						   "too much of it"
 						 : end->text);
+		job_key_works(job);
 		job_read_end(job, end->err);
 		return;
 	}
@@ -281,8 +283,8 @@ demo_answer(struct job *job)
 	job_read_end(job, ERR_OK);
 }
 
-static void
-call_once(void *ctx)
+void
+job_call_once(void *ctx)
 {
 	struct job *job = ctx;
 	struct proxy *proxy = job->proxy;
@@ -294,6 +296,7 @@ call_once(void *ctx)
 	    .handler = &handler,
 	    .ctx = job,
 	};
+	char key_header[PROXY_KEY_HEADER_BYTES];
 	enum err err;
 
 	job_read_reset(job);
@@ -303,7 +306,11 @@ call_once(void *ctx)
 		demo_answer(job);
 		return;
 	}
+	if (!job_key_take(job, key_header))
+		return;
+	ask.auth = key_header;
 	err = upstream_call(target, &ask, &job->call);
+	explicit_bzero(key_header, sizeof(key_header));
 	if (err != ERR_OK) {
 		job_fail(job, err, NULL, 0);
 		return;
@@ -321,5 +328,5 @@ void
 job_call(struct job *job)
 {
 	job->called_ns = clock_mono_ns();
-	call_once(job);
+	job_call_once(job);
 }

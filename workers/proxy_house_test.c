@@ -75,6 +75,9 @@ provide(int fd, struct str request, unsigned nth)
 				STR(REFUSAL));
 	else if (text_has(request, "gpt-401"))
 		scripted_answer(fd, 401, json, "", STR(REFUSAL));
+	else if (text_has(request, "gpt-key"))
+		scripted_answer(fd, text_has(request, "bad-key") ? 401 : 200,
+				json, "", STR(ANSWER));
 	else if (text_has(request, "gpt-429"))
 		scripted_answer(fd, 429, json, "retry-after-ms: 30\r\n",
 				STR("{}"));
@@ -143,6 +146,10 @@ house_answer_reserved(struct house *house, struct bus_from *from)
 	reserved.rate_limit = 100;
 	reserved.rate_remaining = 99;
 	reserved.rate_reset_ms = 36000;
+	reserved.keys_version = house->keys_version;
+	reserved.own_key = house->own_key;
+	if (house->own_key.p)
+		reserved.own_key_owner = STR("cus_1");
 	answer_as(house->ledger, from, ERR_OK, &reserved_schema, &reserved);
 }
 
@@ -152,6 +159,33 @@ house_answer_settled(struct house *house, struct bus_from *from)
 	struct settled settled = {77, 88, STR("EUR")};
 
 	answer_as(house->ledger, from, ERR_OK, &settled_schema, &settled);
+}
+
+struct str
+house_seal(struct house *house, const char *owner, const char *name,
+	   const char *key)
+{
+	struct crypto *crypto;
+	struct str blob,
+	    identity = provider_key_identity(str_of(owner), STR("openai"),
+					     str_of(name), &house->arena);
+
+	CHECK_OK(crypto_open_provider_keys(&crypto, "d/master.key", NULL));
+	CHECK_OK(
+	    crypto_seal(crypto, str_of(key), identity, &house->arena, &blob));
+	crypto_close(crypto);
+	return blob;
+}
+
+/* As the test has set them. */
+static void
+house_answer_keys(struct house *house, struct bus_from *from)
+{
+	struct vendor_keys keys = {house->keys_version, house->keys,
+				   house->keys_count};
+
+	house->keys_gets++;
+	answer_as(house->ledger, from, ERR_OK, &vendor_keys_schema, &keys);
 }
 
 /* The decoded struct's strings live in the house's arena. */
@@ -205,6 +239,8 @@ on_ledger_request(void *ctx, const struct bus_request *request)
 		on_reserve(house, request);
 	else if (request->type == MSG_settle)
 		on_settle(house, request);
+	else if (request->type == MSG_vendor_keys_get)
+		house_answer_keys(house, request->from);
 	else
 		test_fail(__FILE__, __LINE__, "message %u", request->type);
 }
@@ -270,6 +306,7 @@ house_open_with(struct house *house, const char *openai_key,
 	memset(house, 0, sizeof(*house));
 	arena_init(&house->arena, 64u << 20);
 	CHECK(mkdir("d", 0750) == 0 && mkdir("d/run", 0750) == 0);
+	CHECK_OK(crypto_make_master_key("d/master.key", &why));
 	scripted_start(&house->provider, provide);
 	house->proxy = fork();
 	CHECK(house->proxy >= 0);

@@ -58,6 +58,13 @@ struct house {
 	unsigned reserves, settles;
 	struct reserve reserve; /* the last ones */
 	struct settle settle;
+
+	/* The keys that it gives. */
+	int64_t keys_version;
+	struct sealed_key keys[4];
+	uint32_t keys_count;
+	unsigned keys_gets;
+	struct str own_key; /* sealed; absent: none */
 };
 
 /* What came back. */
@@ -96,6 +103,9 @@ void house_turn_until_settled(struct house *house, unsigned settles);
 /* The ledger's answers, for questions that were held. */
 void house_answer_reserved(struct house *house, struct bus_from *from);
 void house_answer_settled(struct house *house, struct bus_from *from);
+/* A sealed OpenAI key; owner: "vendor" or "cus_1". */
+struct str house_seal(struct house *house, const char *owner, const char *name,
+		      const char *key);
 /* The decoded struct's strings live in the house's arena. */
 void house_decode(struct house *house, const struct schema *schema,
 		  struct str body, void *out);

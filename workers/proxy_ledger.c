@@ -24,8 +24,8 @@ ledger_is_away(enum err err)
 }
 
 /* 50 ms, doubled with each question up to 2 s. */
-static int64_t
-backoff_ms(unsigned asks)
+int64_t
+proxy_backoff_ms(unsigned asks)
 {
 	int64_t ms = PROXY_SETTLE_BACKOFF_MS;
 
@@ -65,8 +65,8 @@ ask(struct job *job, const struct schema *schema, const void *in,
 static void
 reserve_again(struct job *job)
 {
-	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
-		       reserve_ask, job);
+	loop_timer_set(job->proxy->loop, &job->step,
+		       proxy_backoff_ms(job->asks), reserve_ask, job);
 }
 
 /* Nobody can say whether it is reserved. The client is told to try again; the
@@ -100,10 +100,13 @@ reserved_take(struct job *job, struct str body)
 	arena_init(&arena, 4096);
 	err =
 	    schema_decode(&reserved_schema, body, &job->reserved, &arena, NULL);
-	if (err == ERR_OK)
+	if (err == ERR_OK) {
 		job->reserved.license_id =
 		    job_keep(job->license_id_text, sizeof(job->license_id_text),
 			     job->reserved.license_id);
+		job_own_key(job, &job->reserved);
+		proxy_keys_heard(job->proxy, job->reserved.keys_version);
+	}
 	arena_fini(&arena);
 	return err == ERR_OK;
 }
@@ -158,6 +161,8 @@ reserve_ask(void *ctx)
 		reserve.expires_ms = 1;
 	reserve.input_tokens = job->prompt_tokens;
 	reserve.is_stream = job->is_stream;
+	reserve.keys_version = proxy->keys.version;
+	reserve.needs_own_key = !provider_has_key(&proxy->providers, job->row);
 	err = ask(job, &reserve_schema, &reserve, on_reserved);
 	if (err == ERR_OK)
 		return;
@@ -198,8 +203,8 @@ settle_again(struct job *job, enum err err)
 		settle_over(job);
 		return;
 	}
-	loop_timer_set(job->proxy->loop, &job->step, backoff_ms(job->asks),
-		       settle_ask, job);
+	loop_timer_set(job->proxy->loop, &job->step,
+		       proxy_backoff_ms(job->asks), settle_ask, job);
 }
 
 static void
@@ -257,6 +262,7 @@ settle_ask(void *ctx)
 	settle.attempts = job->sends;
 	settle.latency_ms = from->latency_ms;
 	settle.first_byte_ms = from->first_byte_ms;
+	settle.own_key = job->has_own_key;
 	if (from->error != ERR_OK)
 		settle.error = str_of(err_code(from->error));
 	err = ask(job, &settle_schema, &settle, on_settled);

@@ -1,6 +1,7 @@
 /*
  * proxy_models: the models that a licence may use: those with a price, which
- * validate knows, of the providers that are switched on, which we know.
+ * validate knows, of the providers that the vendor has a key for, which we
+ * know.
  */
 #include "workers/proxy.h"
 
@@ -28,7 +29,7 @@ filter(struct proxy *proxy, struct str body, struct arena *arena)
 		const struct provider_row *row =
 		    provider_of_name(prices.models[i].provider);
 
-		if (row && provider_is_on(&proxy->providers, row))
+		if (row && provider_has_key(&proxy->providers, row))
 			prices.models[n++] = prices.models[i];
 	}
 	schema_clear(&models_answer_schema, &models);

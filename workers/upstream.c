@@ -45,6 +45,7 @@ struct upstream_call {
 	const struct upstream_handler *handler;
 	void *ctx;
 	struct curl_slist *extra; /* one node, in front of target->headers */
+	struct curl_slist *auth;  /* one node, in front of all others */
 	unsigned sends;
 	size_t head_bytes;
 	struct upstream_head head;
@@ -157,6 +158,19 @@ call_free(struct upstream_call *call)
 	free(call);
 }
 
+/* The key does not stay in memory. */
+static void
+auth_free(struct upstream_call *call)
+{
+	if (call->auth == NULL)
+		return;
+	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->target->headers);
+	call->auth->next = NULL;
+	explicit_bzero(call->auth->data, strlen(call->auth->data));
+	curl_slist_free_all(call->auth);
+	call->auth = NULL;
+}
+
 /* Takes the call off curl; it waits for the next one or is freed. */
 static void
 call_retire(struct upstream_call *call)
@@ -164,6 +178,7 @@ call_retire(struct upstream_call *call)
 	struct upstream_target *target = call->target;
 
 	curl_multi_remove_handle(target->upstream->multi, call->easy);
+	auth_free(call);
 	if (call->extra) {
 		curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER,
 				 target->headers);
@@ -411,8 +426,8 @@ target_fill(struct upstream_target *target, const char *base, const char *path,
 	for (unsigned i = 0; i < HEADERS_MAX && headers[i]; i++) {
 		if (!header_is_clean(headers[i]))
 			return why_set(why, ERR_CONFIG,
-				       "the provider's key has line breaks or "
-				       "control characters: set it again");
+				       "a provider's header has line breaks or "
+				       "control characters");
 		if (!target_add_header(target, headers[i]))
 			return why_set(why, ERR_NO_MEMORY, "out of memory");
 	}
@@ -532,6 +547,18 @@ call_take(struct upstream_target *target)
 	return call;
 }
 
+/* Behind extra: in front of it. */
+static bool
+auth_set(struct upstream_call *call, const char *header)
+{
+	call->auth = curl_slist_append(NULL, header);
+	if (call->auth == NULL)
+		return false;
+	call->auth->next = call->extra ? call->extra : call->target->headers;
+	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->auth);
+	return true;
+}
+
 static bool
 call_set(struct upstream_call *call, const struct upstream_ask *ask)
 {
@@ -550,6 +577,8 @@ call_set(struct upstream_call *call, const struct upstream_ask *ask)
 		call->extra->next = target->headers;
 		curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->extra);
 	}
+	if (ask->auth && !auth_set(call, ask->auth))
+		return false;
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
 			 (curl_off_t)ask->body.n);
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, ask->body.p);

@@ -26,10 +26,11 @@ enum err upstream_open(struct upstream **out, struct loop *loop,
 /* Every call is to be over or aborted, every target closed. NULL allowed. */
 void upstream_close(struct upstream *upstream);
 
-/* One URL with its constant headers. base: "https://host[:port][/path]", no
- * trailing slash needed; path is appended. headers: "Name: value" lines, ended
- * by NULL. Strings are copied; headers that hold control characters and
- * an http: base that is not loopback are ERR_CONFIG, why says what to do. */
+/* One URL with its constant headers (the key is each call's). base:
+ * "https://host[:port][/path]", no trailing slash needed; path is appended.
+ * headers: "Name: value" lines, ended by NULL. Strings are copied; headers that
+ * hold control characters and an http: base that is not loopback are
+ * ERR_CONFIG, why says what to do. */
 enum err upstream_target_open(struct upstream_target **out,
 			      struct upstream *upstream, const char *base,
 			      const char *path, const char *const *headers,
@@ -67,6 +68,8 @@ struct upstream_ask {
 	const char *extra; /* one more "Name: value" header, or NULL */
 	const struct upstream_handler *handler;
 	void *ctx;
+	const char *auth; /* the header with the key, wiped when the call is
+			     over; NULL = none */
 };
 
 /* POSTs the body. Never calls the handler before it returns. ERR_NO_MEMORY. */

@@ -117,7 +117,7 @@ static void
 call_begin(struct setup *setup, struct seen *seen, struct str body,
 	   const char *extra)
 {
-	struct upstream_ask ask = {body, extra, &handler, seen};
+	struct upstream_ask ask = {body, extra, &handler, seen, NULL};
 
 	memset(seen, 0, sizeof(*seen));
 	CHECK_OK(upstream_call(setup->target, &ask, &seen->call));

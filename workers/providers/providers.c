@@ -3,10 +3,6 @@
  */
 #include "workers/providers/providers.h"
 
-#include <stdio.h>
-
-#define HEADER_BYTES_MAX 1024
-
 /* clang-format off */
 const struct provider_row provider_rows[PROVIDER_COUNT] = {
 	{
@@ -119,58 +115,36 @@ conf_text(const struct conf *conf, size_t at)
 	return text ? text : "";
 }
 
-static enum err
-target_open(struct providers *providers, unsigned i, struct upstream *upstream,
-	    const struct conf *conf, struct why *why)
+const char *
+provider_conf_key(const struct provider_row *row, const struct conf *conf)
 {
-	const struct provider_row *row = &provider_rows[i];
-	const char *key = conf_text(conf, row->key_at);
-	const char *base = conf_text(conf, row->base_url_at);
-	char key_header[HEADER_BYTES_MAX];
-	const char *headers[] = {
-	    key_header,
-	    "Content-Type: application/json",
-	    "Accept: application/json, text/event-stream",
-	    NULL,
-	};
-	int n = snprintf(key_header, sizeof(key_header), "%s%s",
-			 row->key_header, key);
-	enum err err;
-
-	if (n < 0 || (size_t)n >= sizeof(key_header))
-		err = why_set(why, ERR_CONFIG, "%s is too long", row->key_name);
-	else
-		err = upstream_target_open(&providers->targets[i], upstream,
-					   base, row->wire->path, headers, why);
-	explicit_bzero(key_header, sizeof(key_header));
-	return err;
+	return row->key_name ? conf_text(conf, row->key_at) : "";
 }
 
 enum err
 providers_open(struct providers *providers, struct upstream *upstream,
 	       const struct conf *conf, struct why *why)
 {
-	bool is_any_on = false;
+	static const char *const headers[] = {
+	    "Content-Type: application/json",
+	    "Accept: application/json, text/event-stream",
+	    NULL,
+	};
 
 	memset(providers, 0, sizeof(*providers));
 	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
 		const struct provider_row *row = &provider_rows[i];
 		enum err err;
 
-		if (row->key_name == NULL || row->wire == NULL ||
-		    conf_text(conf, row->key_at)[0] == '\0')
+		if (row->key_name == NULL || row->wire == NULL)
 			continue;
-		err = target_open(providers, i, upstream, conf, why);
+		err = upstream_target_open(&providers->targets[i], upstream,
+					   conf_text(conf, row->base_url_at),
+					   row->wire->path, headers, why);
 		if (err != ERR_OK) {
 			providers_close(providers);
 			return err;
 		}
-		providers->is_on[i] = true;
-		is_any_on = true;
-	}
-	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
-		if (provider_rows[i].key_name == NULL)
-			providers->is_on[i] = !is_any_on;
 	}
 	return ERR_OK;
 }
@@ -183,11 +157,30 @@ providers_close(struct providers *providers)
 	memset(providers, 0, sizeof(*providers));
 }
 
+static bool
+is_keyless(const struct providers *providers)
+{
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++)
+		if (providers->has_key[i])
+			return false;
+	return true;
+}
+
 bool
 provider_is_on(const struct providers *providers,
 	       const struct provider_row *row)
 {
-	return providers->is_on[row - provider_rows];
+	if (row->key_name)
+		return row->wire != NULL;
+	return is_keyless(providers);
+}
+
+bool
+provider_has_key(const struct providers *providers,
+		 const struct provider_row *row)
+{
+	return row->key_name ? providers->has_key[row - provider_rows]
+			     : is_keyless(providers);
 }
 
 struct upstream_target *
@@ -202,7 +195,8 @@ providers_first(const struct providers *providers)
 {
 	unsigned i = 0;
 
-	while (i < PROVIDER_COUNT - 1 && !providers->is_on[i])
+	while (i < PROVIDER_COUNT - 1 &&
+	       !provider_has_key(providers, &provider_rows[i]))
 		i++;
 	return &provider_rows[i];
 }

@@ -94,22 +94,29 @@ extern const struct provider_row provider_rows[];
 const struct provider_row *provider_of_name(struct str name);
 const struct provider_row *provider_of_model(struct str model);
 
-/* Which of them this process may call. The one without a key (demo) is on
- * while no other is. */
+/* Which of them may be called. One that takes keys is on whoever's key it is:
+ * a customer may have one of its own. The one without (demo) is on while the
+ * vendor has no key for any other. */
 struct providers {
-	bool is_on[PROVIDER_COUNT];
+	bool has_key[PROVIDER_COUNT]; /* the vendor has */
 	struct upstream_target *targets[PROVIDER_COUNT];
 };
-/* ERR_CONFIG: a base URL or key that cannot be used, named in why. */
+/* ERR_CONFIG: a base URL that cannot be used, named in why. */
 enum err providers_open(struct providers *providers, struct upstream *upstream,
 			const struct conf *conf, struct why *why);
 void providers_close(struct providers *providers);
+/* The key in the settings; "" = unset, or it takes none. */
+const char *provider_conf_key(const struct provider_row *row,
+			      const struct conf *conf);
 bool provider_is_on(const struct providers *providers,
 		    const struct provider_row *row);
+/* The vendor has a key for it, or it needs none and is on. */
+bool provider_has_key(const struct providers *providers,
+		      const struct provider_row *row);
 /* NULL: answered inside the proxy. */
 struct upstream_target *provider_target(const struct providers *providers,
 					const struct provider_row *row);
-/* The first one that is on. */
+/* The first one that the vendor has a key for, or else the one without. */
 const struct provider_row *providers_first(const struct providers *providers);
 
 #endif
