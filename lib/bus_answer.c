@@ -246,6 +246,7 @@ bus_answer(struct bus *bus, struct bus_from *from, enum err err,
 			frame.body = STR("");
 			(void)peer_put(from->peer, &frame);
 		}
+		peer_push(from->peer);
 		unlink_from(from);
 	}
 	from_give(bus, from);

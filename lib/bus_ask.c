@@ -276,6 +276,7 @@ place(struct question *q, struct peer *peer, int64_t left_ms, struct str body)
 	q->batch = peer->batches_sent + 1;
 	q->drops = peer->drops;
 	link_question(q, &peer->questions, peer);
+	peer_push(peer);
 	return ERR_OK;
 }
 

@@ -27,6 +27,7 @@
 #define BUS_FROM_MAX 65536u		      /* requests that wait for us */
 #define BUS_OUTBOX_BYTES_MAX (64u << 20)      /* gathered for one peer */
 #define BUS_OUTBOX_SPARE_BYTES (4u << 20)     /* beyond it, for short answers */
+#define BUS_PUSH_BYTES 8192u		      /* worth a batch of its own */
 #define BUS_OUTBOX_KEEP_BYTES (1u << 20)      /* memory kept when empty */
 #define BUS_PATH_BYTES 108		      /* sun_path */
 #define BUS_SLOT_MASK (BUS_IN_FLIGHT_MAX - 1) /* of a request id */
@@ -107,17 +108,18 @@ enum err inbox_open(struct bus *bus, const char *path, struct why *why);
 void inbox_close(struct bus *bus);
 
 /* Sets peer->outbox and dials; calls peer_look when its state changes and when
- * it can take a batch again after ERR_AGAIN. */
+ * it is free again. */
 enum err outbox_open(struct peer *peer, const char *path);
 void outbox_close(struct bus_outbox *outbox); /* NULL is allowed */
 /* *drops: connections lost so far. */
 void outbox_state(const struct bus_outbox *outbox, bool *is_up,
 		  uint32_t *drops);
-/* One batch of at most 3 parts. ERR_AGAIN: not connected, or the last one is
- * still under way. OK says only that the socket has it, or that it is lost and
- * the connection's end will be told. */
-enum err outbox_send(struct bus_outbox *outbox, const struct str *parts,
-		     size_t count);
+/* Connected, and the last batch is under way no more. */
+bool outbox_is_free(const struct bus_outbox *outbox);
+/* One batch of at most 3 parts, by a free outbox only. What cannot be sent is
+ * lost with the connection, whose end is told. */
+void outbox_send(struct bus_outbox *outbox, const struct str *parts,
+		 size_t count);
 
 /* --- what tools and doorbell share of nng ----------------------------------
  */
@@ -241,6 +243,9 @@ void peer_look(struct peer *peer);
  * ERR_NO_MEMORY: nothing was added. */
 enum err peer_put(struct peer *peer, const struct wire_frame *frame);
 enum err peer_put_request(struct peer *peer, const struct wire_frame *frame);
+/* What has gathered leaves within the turn when it is worth a batch, so that
+ * the peer begins while we go on. */
+void peer_push(struct peer *peer);
 /* The batch of that number has been answered. */
 void peer_answered(struct peer *peer, uint64_t batch);
 /* The last turn hook: sends what has gathered. */

@@ -50,7 +50,7 @@ bus_nng_err(int nng_error)
 
 enum err
 bus_path(char out[BUS_PATH_BYTES], const char *run_dir, const char *name,
-	  const char *suffix, struct why *why)
+	 const char *suffix, struct why *why)
 {
 	int n =
 	    snprintf(out, BUS_PATH_BYTES, "%s/%s.%s", run_dir, name, suffix);

@@ -5,6 +5,7 @@
  */
 #include "lib/bus_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -77,8 +78,9 @@ static bool
 send_rest(struct bus_outbox *outbox)
 {
 	struct buf *rest = &outbox->rest;
-	ssize_t n = send(outbox->fd, rest->p + outbox->rest_at,
-			 rest->n - outbox->rest_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n =
+	    send(outbox->fd, rest->p + outbox->rest_at,
+		 rest->n - outbox->rest_at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -99,8 +101,7 @@ keep_rest(struct bus_outbox *outbox, const struct iovec *parts, size_t count,
 	  size_t sent)
 {
 	for (size_t i = 0; i < count; i++) {
-		size_t skip =
-		    sent < parts[i].iov_len ? sent : parts[i].iov_len;
+		size_t skip = sent < parts[i].iov_len ? sent : parts[i].iov_len;
 
 		buf_add(&outbox->rest, (const char *)parts[i].iov_base + skip,
 			parts[i].iov_len - skip);
@@ -111,7 +112,13 @@ keep_rest(struct bus_outbox *outbox, const struct iovec *parts, size_t count,
 	return loop_fd_change(outbox->loop, outbox->watch, EPOLLIN | EPOLLOUT);
 }
 
-enum err
+bool
+outbox_is_free(const struct bus_outbox *outbox)
+{
+	return outbox->is_up && outbox->rest.n == 0;
+}
+
+void
 outbox_send(struct bus_outbox *outbox, const struct str *parts, size_t count)
 {
 	struct iovec iov[1 + PARTS_MAX];
@@ -120,8 +127,7 @@ outbox_send(struct bus_outbox *outbox, const struct str *parts, size_t count)
 	size_t total = 0;
 	ssize_t n;
 
-	if (!outbox->is_up || outbox->rest.n > 0)
-		return ERR_AGAIN;
+	assert(outbox_is_free(outbox) && count <= PARTS_MAX);
 	for (size_t i = 0; i < count; i++) {
 		iov[1 + i].iov_base = (void *)(uintptr_t)parts[i].p;
 		iov[1 + i].iov_len = parts[i].n;
@@ -131,14 +137,13 @@ outbox_send(struct bus_outbox *outbox, const struct str *parts, size_t count)
 	iov[0] = (struct iovec){head, sizeof(head)};
 	n = sendmsg(outbox->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return ERR_OK; /* broken: its event comes, all of it is lost */
+		return; /* broken: its event comes */
 	if (n < 0)
 		n = 0;
 	if ((size_t)n == total + sizeof(head))
-		return ERR_OK;
+		return;
 	if (keep_rest(outbox, iov, 1 + count, (size_t)n) != ERR_OK)
 		shutdown(outbox->fd, SHUT_RDWR); /* half a batch is none */
-	return ERR_OK;
 }
 
 /* --- connecting ----------------------------------------------------------- */

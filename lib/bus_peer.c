@@ -355,11 +355,13 @@ flush(struct peer *peer)
 	size_t requests, others;
 	char raw[WIRE_HEAD_BYTES];
 
+	if (!outbox_is_free(peer->outbox))
+		return; /* it says when it is */
 	others = wire_cut(buf_str(&peer->others), most);
 	requests = window_is_open(peer)
 		       ? wire_cut(buf_str(&peer->requests), most - others)
 		       : 0;
-	if (!peer->is_up || others + requests == 0)
+	if (others + requests == 0)
 		return;
 	wire_head_put(&head, raw);
 	const struct str parts[] = {
@@ -367,9 +369,7 @@ flush(struct peer *peer)
 	    str_bytes(peer->requests.p, requests),
 	    str_bytes(peer->others.p, others),
 	};
-	/* When the outbox is busy, it says when it is not. */
-	if (outbox_send(peer->outbox, parts, 3) != ERR_OK)
-		return;
+	outbox_send(peer->outbox, parts, 3);
 	if (requests > 0) {
 		peer->batches_sent++;
 		peer->unsent = 0;
@@ -379,6 +379,14 @@ flush(struct peer *peer)
 	drop_sent(&peer->others, others);
 	if (peer->others.n > 0 || (requests > 0 && peer->requests.n > 0))
 		mark_dirty(peer);
+}
+
+void
+peer_push(struct peer *peer)
+{
+	if (peer->others.n >= BUS_PUSH_BYTES ||
+	    (peer->requests.n >= BUS_PUSH_BYTES && window_is_open(peer)))
+		flush(peer);
 }
 
 void

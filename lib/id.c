@@ -5,9 +5,9 @@
 #include "lib/id.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define GATHERED_BYTES 4096u
 #define REQUEST_ID_BYTES_MAX 64u
@@ -29,26 +29,35 @@ fill(unsigned char *p, size_t n)
 	}
 }
 
+static size_t gathered_left;
+
+static void
+forget_gathered(void)
+{
+	gathered_left = 0;
+}
+
 void
 id_random(void *out, size_t n)
 {
 	static unsigned char gathered[GATHERED_BYTES];
-	static size_t left;
-	static pid_t owner;
+	static bool is_watching;
 
 	if (n > GATHERED_BYTES / 4) {
 		fill(out, n);
 		return;
 	}
-	if (left < n || owner != getpid()) {
+	if (!is_watching && pthread_atfork(NULL, NULL, forget_gathered) != 0)
+		abort(); /* only without memory for one entry */
+	is_watching = true;
+	if (gathered_left < n) {
 		fill(gathered, sizeof(gathered));
-		left = sizeof(gathered);
-		owner = getpid();
+		gathered_left = sizeof(gathered);
 	}
-	left -= n;
-	memcpy(out, gathered + left, n);
+	gathered_left -= n;
+	memcpy(out, gathered + gathered_left, n);
 	/* What was given out may be a secret: it does not stay here. */
-	explicit_bzero(gathered + left, n);
+	explicit_bzero(gathered + gathered_left, n);
 }
 
 struct str
