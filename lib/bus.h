@@ -138,7 +138,8 @@ int64_t bus_from_credit(const struct bus_from *from);
 
 /* --- doorbell (PUB/SUB): a hint, never the carrier ----------------------- */
 enum err bus_doorbell_open(struct bus *bus, struct why *why);
-void bus_doorbell_ring(struct bus *bus); /* at most one a turn goes out */
+/* One goes out at once, what comes within 20 ms behind it as one more. */
+void bus_doorbell_ring(struct bus *bus);
 typedef void bus_doorbell_fn(void *ctx);
 /* Listens to NAME's doorbell ("usage-0"). */
 enum err bus_doorbell_listen(struct bus *bus, const char *name,

@@ -13,6 +13,7 @@
 
 #define LISTENS_MAX 4
 #define RINGS_A_TURN_MAX 64
+#define PAUSE_MS 20 /* between two rings; the listener reads all there is */
 #define RECONNECT_MIN_MS 10
 #define RECONNECT_MAX_MS 100
 
@@ -25,9 +26,11 @@ struct listen {
 };
 
 struct bus_bell {
+	struct loop *loop;
 	nng_socket pub;
 	bool is_open;
 	bool is_rung;
+	struct loop_timer pause;
 	struct listen listens[LISTENS_MAX];
 	unsigned listen_count;
 };
@@ -37,8 +40,11 @@ bell_of(struct bus *bus, struct bus_bell **out)
 {
 	if (bus->bell == NULL)
 		bus->bell = calloc(1, sizeof(*bus->bell));
+	if (bus->bell == NULL)
+		return ERR_NO_MEMORY;
+	bus->bell->loop = bus->loop;
 	*out = bus->bell;
-	return bus->bell ? ERR_OK : ERR_NO_MEMORY;
+	return ERR_OK;
 }
 
 enum err
@@ -68,18 +74,27 @@ bus_doorbell_ring(struct bus *bus)
 	loop_wake(bus->loop);
 }
 
+static void
+ring(void *ctx)
+{
+	struct bus_bell *bell = ctx;
+	nng_msg *msg;
+
+	if (!bell->is_rung)
+		return; /* nothing came during the pause: it is over */
+	bell->is_rung = false;
+	loop_timer_set(bell->loop, &bell->pause, PAUSE_MS, ring, bell);
+	if (nng_msg_alloc(&msg, 0) != 0)
+		return;
+	if (nng_sendmsg(bell->pub, msg, NNG_FLAG_NONBLOCK) != 0)
+		nng_msg_free(msg);
+}
+
 void
 bell_flush(struct bus *bus)
 {
-	nng_msg *msg;
-
-	if (bus->bell == NULL || !bus->bell->is_rung)
-		return;
-	bus->bell->is_rung = false;
-	if (nng_msg_alloc(&msg, 0) != 0)
-		return;
-	if (nng_sendmsg(bus->bell->pub, msg, NNG_FLAG_NONBLOCK) != 0)
-		nng_msg_free(msg);
+	if (bus->bell && bus->bell->pause.heap_index == 0)
+		ring(bus->bell);
 }
 
 static void
@@ -156,7 +171,10 @@ bell_stop(struct bus *bus)
 {
 	struct bus_bell *bell = bus->bell;
 
-	for (unsigned i = 0; bell && i < bell->listen_count; i++)
+	if (bell == NULL)
+		return;
+	loop_timer_clear(bell->loop, &bell->pause);
+	for (unsigned i = 0; i < bell->listen_count; i++)
 		loop_fd_remove(bus->loop, bell->listens[i].watch);
 }
 
