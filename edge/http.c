@@ -64,16 +64,19 @@ http_wake(struct http_request *r)
 }
 
 /* The other side closed, or half-closed, which counts as gone: nobody who still
- * wants an answer does that. */
+ * wants an answer does that. When none is awaited, libmicrohttpd sees it; the
+ * next rest() watches again, and is told at once. */
 static void
 on_hangup(void *ctx, int fd, uint32_t events)
 {
-	struct http_request *r = ctx;
-	struct http_connection *connection = r->connection;
+	struct http_connection *connection = ctx;
+	struct http_request *r = connection->request;
 
 	(void)events;
 	loop_fd_remove(connection->http->options.loop, connection->hangup);
 	connection->hangup = NULL;
+	if (r == NULL || !r->is_watched || !r->has_rested)
+		return;
 	r->is_gone = true;
 	shutdown(fd, SHUT_RDWR); /* also when its answer is being written */
 	http_wake(r);
@@ -87,13 +90,15 @@ rest(struct http_request *r)
 	struct http *http = connection->http;
 
 	r->is_suspended = true;
+	r->has_rested = true;
 	MHD_suspend_connection(connection->mhd);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_WORK);
 	if (!r->is_watched || connection->hangup)
 		return;
-	/* Without a watch it would be noticed at the next write. */
+	/* Without a watch it would be noticed at the next write. It stays for
+	 * the connection's further requests. */
 	loop_fd_add(http->options.loop, connection->deadline.fd, EPOLLRDHUP,
-		    on_hangup, r, &connection->hangup);
+		    on_hangup, connection, &connection->hangup);
 }
 
 /* Answers of the hot path come soon, also under load. Meanwhile a connection is
@@ -412,8 +417,6 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	*request = NULL;
 	if (connection == NULL)
 		return;
-	loop_fd_remove(http->options.loop, connection->hangup);
-	connection->hangup = NULL;
 	connection->request = NULL;
 	raw_next(connection->deadline.fd);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
@@ -437,6 +440,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (connection == NULL)
 			return;
+		loop_fd_remove(http->options.loop, connection->hangup);
 		deadlines_remove(&http->deadlines, &connection->deadline);
 		raw_forget(connection->deadline.fd);
 		http->connection_count--;

@@ -100,6 +100,7 @@ struct http_request {
 	bool is_stream_over;
 	bool is_stream_whole;
 	bool is_suspended;
+	bool has_rested; /* was suspended at least once */
 	bool is_lingering;
 	bool is_refused; /* its answer went out before its body was read */
 	bool is_gone;	 /* the client left, or must be cut off */

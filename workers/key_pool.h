@@ -52,9 +52,10 @@ void key_pool_replace(struct key_pool *pool, struct key_pool *to);
 void key_pool_wipe(struct key_pool *pool);
 bool key_pool_has(const struct key_pool *pool, unsigned provider);
 
-#define KEY_POOL_NONE (-1)    /* the provider has no key */
-#define KEY_POOL_RESTING (-2) /* each is put aside: *wait_ms until the first   \
-			       */
+#define KEY_POOL_NONE (-1) /* the provider has no key */
+#define KEY_POOL_RESTING                                                       \
+	(-2) /* each is put aside: *wait_ms until the first                    \
+	      */
 /* A key that does not rest, by weight; chance: any number. */
 int key_pool_pick(const struct key_pool *pool, unsigned provider,
 		  int64_t now_ms, uint64_t chance, int64_t *wait_ms);
