@@ -19,8 +19,9 @@ _chatello() {
 	'customer show') words="--json --help --data --workspace" ;;
 	'plan list') words="--json --help --data --workspace" ;;
 	'plan set') words="--json --help --data --name --price-month --price-year --feature --limit --grace-days --trial-days --archived --workspace" ;;
-	'price list') words="--json --help --data" ;;
-	'price set') words="--json --help --data --input --output --cache-read --cache-write --per-request" ;;
+	'price list') words="--json --help --data --at --all" ;;
+	'price set') words="--json --help --data --input --output --cache-read --cache-write --cache-write-1h --per-request --charge-bp --from --to" ;;
+	'price remove') words="--json --help --data --from" ;;
 	'event list') words="--json --help --data --after --type --limit --workspace" ;;
 	'event tail') words="--json --help --data --lines --follow" ;;
 	'event verify') words="--json --help --data" ;;
@@ -37,7 +38,7 @@ _chatello() {
 	'license') words='issue insert show list suspend resume renew cancel verify' ;;
 	'customer') words='list show' ;;
 	'plan') words='list set' ;;
-	'price') words='list set' ;;
+	'price') words='list set remove' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;
 	'analytics') words='show replay' ;;

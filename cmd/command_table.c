@@ -54,7 +54,16 @@ OPTIONS(price_options,
 	{"output",      "P", NONE, "cost of a million output tokens"},
 	{"cache-read",  "P", NONE, "cost of a million cached input tokens"},
 	{"cache-write", "P", NONE, "cost of a million tokens written to a cache"},
-	{"per-request", "P", NONE, "price charged to the customer for each request"})
+	{"cache-write-1h", "P", NONE, "cost of a million tokens written to a cache for an hour"},
+	{"per-request", "P", NONE, "price charged to the customer for each request"},
+	{"charge-bp",   "N", NONE, "of the cost, charged to the customer: 10000 = all of it, 12000 = with 20 % on top, 0 = nothing"},
+	{"from", "DATE", NONE, "from when it counts; default is now"},
+	{"to",   "DATE", NONE, "when it ends and the one before counts again; default is never"})
+OPTIONS(price_list_options,
+	{"at",  "DATE", NONE, "the prices that count then; default is now"},
+	{"all", NULL,   NONE, "past ones and those to come, too"})
+OPTIONS(price_remove_options,
+	{"from", "DATE", NONE, "only the price that counts from then"})
 OPTIONS(event_options,
 	{"after", "SEQ",  NONE, "only events behind this sequence number"},
 	{"type",  "TYPE", NONE, "only of this type"},
@@ -92,8 +101,9 @@ const struct command_row command_rows[] = {
 	{"customer", "show", "ID|EMAIL", "show one customer with its licences", customer_show_command, workspace_options},
 	{"plan", "list", NULL, "list plans", plan_list_command, workspace_options},
 	{"plan", "set", "CODE", "make or change a plan; what is not given stays", plan_set_command, plan_options},
-	{"price", "list", NULL, "list what models cost, per million tokens", price_list_command, NULL},
+	{"price", "list", NULL, "list what models cost, per million tokens", price_list_command, price_list_options},
 	{"price", "set", "PROVIDER MODEL", "set what a model costs; what is not given stays", price_set_command, price_options},
+	{"price", "remove", "PROVIDER MODEL", "end what a model costs; it is refused from then on", price_remove_command, price_remove_options},
 	{"event", "list", NULL, "print the log in order", event_list_command, event_options},
 	{"event", "tail", NULL, "print the last events", event_tail_command, tail_options},
 	{"event", "verify", NULL, "check every record's checksum and the log's numbers", event_verify_command, NULL},

@@ -33,23 +33,45 @@ money_sub(int64_t a, int64_t b, int64_t *out)
  * result does: units = A*10^6 + a, price = B*10^6 + b gives units*B + A*b +
  * a*b/10^6. */
 bool
-money_for_units(int64_t units, int64_t price_per_million, int64_t *out)
+money_exact_add(struct money_exact *sum, int64_t units,
+		int64_t price_per_million)
 {
 	int64_t whole = price_per_million / MONEY_ONE;
 	int64_t part = price_per_million % MONEY_ONE;
-	int64_t by_whole, by_part, sum;
+	int64_t by_whole, by_part, micro, rest;
 
 	if (units < 0 || price_per_million < 0)
 		return false;
+	rest = sum->millionths + units % MONEY_ONE * part;
 	if (__builtin_mul_overflow(units, whole, &by_whole) ||
 	    __builtin_mul_overflow(units / MONEY_ONE, part, &by_part) ||
-	    __builtin_add_overflow(by_whole, by_part, &sum) ||
-	    __builtin_add_overflow(
-		sum, (units % MONEY_ONE * part + MONEY_ONE / 2) / MONEY_ONE,
-		&sum))
+	    __builtin_add_overflow(by_whole, by_part, &micro) ||
+	    __builtin_add_overflow(micro, rest / MONEY_ONE, &micro) ||
+	    __builtin_add_overflow(micro, sum->micro, &micro))
 		return false;
-	*out = sum;
+	sum->micro = micro;
+	sum->millionths = rest % MONEY_ONE;
 	return true;
+}
+
+bool
+money_exact_up(const struct money_exact *sum, int64_t *out)
+{
+	return money_add(sum->micro, sum->millionths > 0, out);
+}
+
+bool
+money_share_up(int64_t amount, int64_t basis_points, int64_t *out)
+{
+	int64_t whole = amount / MONEY_BASIS, part = amount % MONEY_BASIS;
+	int64_t share, rest;
+
+	if (amount < 0 || basis_points < 0 ||
+	    __builtin_mul_overflow(whole, basis_points, &share) ||
+	    __builtin_mul_overflow(part, basis_points, &rest) ||
+	    __builtin_add_overflow(share, rest / MONEY_BASIS, &share))
+		return false;
+	return money_add(share, rest % MONEY_BASIS > 0, out);
 }
 
 enum err

@@ -12,8 +12,21 @@
 /* False on overflow; *out is then untouched. */
 bool money_add(int64_t a, int64_t b, int64_t *out);
 bool money_sub(int64_t a, int64_t b, int64_t *out);
-/* units (>= 0) at a price per million units, half up. False on overflow. */
-bool money_for_units(int64_t units, int64_t price_per_million, int64_t *out);
+/* A sum without rounding: whole micro-units, and millionths of one (less than
+ * a million). Begins as {0, 0}. */
+struct money_exact {
+	int64_t micro;
+	int64_t millionths;
+};
+/* Adds units (>= 0) at a price (>= 0) per million units. False on overflow;
+ * *sum is then untouched. */
+bool money_exact_add(struct money_exact *sum, int64_t units,
+		     int64_t price_per_million);
+/* Rounded up to the micro-unit. */
+bool money_exact_up(const struct money_exact *sum, int64_t *out);
+#define MONEY_BASIS 10000 /* basis points of the whole */
+/* amount * basis_points / 10000 (both >= 0), rounded up. */
+bool money_share_up(int64_t amount, int64_t basis_points, int64_t *out);
 /* "7.99", "7,99", "12", ".5" -> micro-units; at most 6 decimals. */
 enum err money_parse(struct str text, int64_t *out);
 /* "7.99": at least 2 decimals, more only when needed. Returns the length. */

@@ -5,13 +5,21 @@
 
 TEST(money_overflow_leaves_out_alone)
 {
+	struct money_exact sum = {1, 1};
 	int64_t out = 7;
 
 	CHECK(!money_add(INT64_MAX, 1, &out));
 	CHECK(!money_sub(INT64_MIN, 1, &out));
-	CHECK(!money_for_units(INT64_MAX, 2 * MONEY_ONE, &out));
-	CHECK(!money_for_units(-1, 1, &out));
-	CHECK(!money_for_units(1, -1, &out));
+	CHECK(!money_exact_add(&sum, INT64_MAX, 2 * MONEY_ONE));
+	CHECK(!money_exact_add(&sum, INT64_MAX, MONEY_ONE));
+	CHECK(!money_exact_add(&sum, -1, 1));
+	CHECK(!money_exact_add(&sum, 1, -1));
+	CHECK_INT(sum.micro, 1);
+	CHECK_INT(sum.millionths, 1);
+	CHECK(!money_exact_up(&(struct money_exact){INT64_MAX, 1}, &out));
+	CHECK(!money_share_up(INT64_MAX, 10001, &out));
+	CHECK(!money_share_up(-1, 10000, &out));
+	CHECK(!money_share_up(1, -1, &out));
 	CHECK_INT(out, 7);
 	CHECK(money_add(INT64_MAX - 1, 1, &out));
 	CHECK_INT(out, INT64_MAX);
@@ -19,27 +27,55 @@ TEST(money_overflow_leaves_out_alone)
 	CHECK_INT(out, -11);
 }
 
-TEST(money_for_units_rounds_half_up)
+TEST(money_exact_sums_are_rounded_up_once)
 {
 	static const struct {
-		int64_t units, price, want;
+		int64_t units, price, want, three; /* of three times that */
 	} rows[] = {
-	    {0, 2500000, 0},
-	    {1000000, 2500000, 2500000},
-	    {1, 2500000, 3}, /* 2.5 */
-	    {3, 150000, 0},  /* 0.45 */
-	    {1, 500000, 1},  /* 0.5 */
-	    {1, 499999, 0},
-	    {123456, 150000, 18518}, /* 18518.4 */
-	    {INT64_MAX, 1000000, INT64_MAX},
-	    {INT64_MAX, 1, INT64_C(9223372036855)},
-	    {1000000, INT64_MAX, INT64_MAX},
+	    {0, 2500000, 0, 0},
+	    {1000000, 2500000, 2500000, 7500000},
+	    {1, 2500000, 3, 8}, /* 2.5, 7.5 */
+	    {3, 150000, 1, 2},	/* 0.45, 1.35 */
+	    {1, 1, 1, 1},
+	    {20, 50000, 1, 3},		    /* exactly 1 */
+	    {123456, 150000, 18519, 55556}, /* 18518.4, 55555.2 */
+	    {INT64_MAX / 3, 1000000, INT64_MAX / 3, INT64_MAX / 3 * 3},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct money_exact sum = {0, 0};
+		int64_t out = -1;
+
+		CHECK(money_exact_add(&sum, rows[i].units, rows[i].price));
+		CHECK(money_exact_up(&sum, &out));
+		CHECK_INT(out, rows[i].want);
+		CHECK(money_exact_add(&sum, rows[i].units, rows[i].price));
+		CHECK(money_exact_add(&sum, rows[i].units, rows[i].price));
+		CHECK(money_exact_up(&sum, &out));
+		CHECK_INT(out, rows[i].three);
+	}
+}
+
+TEST(money_shares_are_rounded_up)
+{
+	static const struct {
+		int64_t amount, basis_points, want;
+	} rows[] = {
+	    {100, 0, 0},
+	    {100, 10000, 100},
+	    {1, 1, 1},
+	    {101, 12500, 127},
+	    {10000, 12345, 12345},
+	    {0, 12000, 0},
+	    {3333, 10001, 3334},
+	    {INT64_MAX, 10000, INT64_MAX},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int64_t out = -1;
 
-		CHECK(money_for_units(rows[i].units, rows[i].price, &out));
+		CHECK(
+		    money_share_up(rows[i].amount, rows[i].basis_points, &out));
 		CHECK_INT(out, rows[i].want);
 	}
 }

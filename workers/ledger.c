@@ -284,6 +284,8 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&license_change_schema,   &license_view_schema,      ledger_license_change},
 	{&plan_set_schema,         &plan_view_schema,         ledger_plan_set},
 	{&price_set_schema,        &price_view_schema,        ledger_price_set},
+	{&price_remove_schema,     &price_removed_schema,     ledger_price_remove},
+	{&price_import_schema,     &price_imported_schema,    ledger_price_import},
 	{&own_key_set_schema,      &own_key_view_schema,      ledger_own_key_set},
 	{&own_keys_get_schema,     &own_keys_schema,          ledger_own_keys_get},
 	{&own_key_remove_schema,   &own_key_view_schema,      ledger_own_key_remove},

@@ -16,6 +16,7 @@
 #include "lib/metrics.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #define HOUR_MS INT64_C(3600000)
@@ -34,8 +35,8 @@ struct admission {
 	struct subscription subscription;
 	struct ledger_workspace *workspace;
 	const struct plan *plan;
-	const struct price *price; /* NULL: the model has none */
-	struct usage_line before;  /* what the request id holds already */
+	bool is_priced;
+	struct usage_line before; /* what the request id holds already */
 	bool has_before;
 	struct str own_key; /* sealed; absent: the customer has none */
 	struct meter meter;
@@ -89,6 +90,7 @@ load(struct admission *a)
 {
 	const struct reserve *in = a->in;
 	bool has_meter;
+	const struct price_period *price;
 	enum err e;
 
 	if (!id_is_valid_request_id(in->request_id))
@@ -101,9 +103,11 @@ load(struct admission *a)
 		e = load_plan(a);
 	if (e != ERR_OK)
 		return e;
-	e = ledger_price(a->ledger, in->provider, in->model, &a->price);
+	e = ledger_price(a->ledger, in->provider, in->model, a->context->now_ms,
+			 &price);
 	if (e != ERR_OK && e != ERR_MODEL_NOT_PRICED)
 		return e;
+	a->is_priced = e == ERR_OK;
 	e = ledger_own_key(a->ledger, a->license.customer_id, in->provider,
 			   a->context->arena, &a->own_key);
 	if (e != ERR_OK && e != ERR_NO_SUCH)
@@ -341,6 +345,26 @@ rate_now(const struct admission *a)
 	return rate;
 }
 
+/* Names the command that sets a price. The model is the client's text, and the
+ * command is pasted into a shell: only a plain name stands in it. */
+static enum err
+refuse_unpriced(const struct admission *a)
+{
+	struct str model = a->in->model;
+
+	for (size_t i = 0; i < model.n; i++)
+		if (!isalnum((unsigned char)model.p[i]) &&
+		    !memchr("._:/@+-", model.p[i], 7))
+			model = STR_NONE;
+	if (str_is_empty(model) || model.p[0] == '-')
+		model = STR("MODEL");
+	return ledger_refuse(a->context, ERR_MODEL_NOT_PRICED, "model",
+			     "the model has no price: set one with `chatello "
+			     "price set %.*s %.*s --input P --output P` (per "
+			     "million tokens)",
+			     STR_ARG(a->in->provider), STR_ARG(model));
+}
+
 static enum err
 decide(struct admission *a, bool *is_repeat)
 {
@@ -354,8 +378,8 @@ decide(struct admission *a, bool *is_repeat)
 	e = check_key(a);
 	if (e != ERR_OK)
 		return e;
-	if (a->price == NULL)
-		return ERR_MODEL_NOT_PRICED;
+	if (!a->is_priced)
+		return refuse_unpriced(a);
 	if (a->has_before && str_eq(a->before.status, STR("reserved")) &&
 	    is_same_question(&a->before, a->in)) {
 		*is_repeat = true;

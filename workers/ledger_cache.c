@@ -218,28 +218,49 @@ ledger_undated_model(struct str model)
 	return model;
 }
 
-enum err
-ledger_price(struct ledger *ledger, struct str provider, struct str model,
-	     const struct price **out)
+struct model_prices {
+	struct price record;
+	struct prices prices;
+};
+
+static enum err
+exact_price(struct ledger *ledger, struct str provider, struct str model,
+	    int64_t at_ms, const struct price_period **out)
 {
-	struct str undated = ledger_undated_model(model);
+	struct model_prices *model_prices;
+	const struct price_period *period;
 	struct key key;
 	void *record;
 	bool is_new;
 	enum err e;
 
+	key_price(&key, provider, model);
+	e = cached(ledger, &key, &price_schema, sizeof(*model_prices), &record,
+		   &is_new);
+	if (e != ERR_OK)
+		return e;
+	model_prices = record;
+	if (is_new)
+		prices_load(&model_prices->record, &model_prices->prices);
+	period = prices_at(&model_prices->prices, at_ms);
+	if (period == NULL)
+		return ERR_NO_SUCH;
+	*out = period;
+	return ERR_OK;
+}
+
+enum err
+ledger_price(struct ledger *ledger, struct str provider, struct str model,
+	     int64_t at_ms, const struct price_period **out)
+{
+	struct str undated = ledger_undated_model(model);
+	enum err e;
+
 	if (!ledger_is_plain(provider) || !ledger_is_plain(model))
 		return ERR_MODEL_NOT_PRICED;
-	key_price(&key, provider, model);
-	e = cached(ledger, &key, &price_schema, sizeof(struct price), &record,
-		   &is_new);
-	if (e == ERR_NO_SUCH && undated.n != model.n) {
-		key_price(&key, provider, undated);
-		e = cached(ledger, &key, &price_schema, sizeof(struct price),
-			   &record, &is_new);
-	}
-	if (e == ERR_OK)
-		*out = record;
+	e = exact_price(ledger, provider, model, at_ms, out);
+	if (e == ERR_NO_SUCH && undated.n != model.n)
+		e = exact_price(ledger, provider, undated, at_ms, out);
 	return e == ERR_NO_SUCH ? ERR_MODEL_NOT_PRICED : e;
 }
 

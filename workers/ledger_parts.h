@@ -8,6 +8,7 @@
 
 #include "lib/calendar.h"
 #include "workers/ledger.h"
+#include "workers/prices.h"
 #include "workers/rules.h"
 
 #define DEFAULT_WORKSPACE STR("default")
@@ -45,9 +46,11 @@ enum err ledger_workspace(struct ledger *ledger, struct str code,
 			  struct ledger_workspace **out);
 enum err ledger_plan(struct ledger *ledger, struct str workspace,
 		     struct str code, const struct plan **out);
-/* The price of exactly this model, else of the model without its date. */
+/* The price that counts at that time of exactly this model, else of the model
+ * without its date. */
 enum err ledger_price(struct ledger *ledger, struct str provider,
-		      struct str model, const struct price **out);
+		      struct str model, int64_t at_ms,
+		      const struct price_period **out);
 /* "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022", "gpt-4-0613": the name
  * without the date; the same name when it has none. */
 struct str ledger_undated_model(struct str model);
@@ -132,12 +135,14 @@ enum err ledger_keys_version(struct ledger *ledger);
 handler_fn ledger_reserve, ledger_settle;
 handler_fn ledger_license_issue, ledger_license_change;
 handler_fn ledger_activate, ledger_deactivate;
-handler_fn ledger_plan_set, ledger_price_set;
+handler_fn ledger_plan_set;
+handler_fn ledger_price_set, ledger_price_remove, ledger_price_import;
 handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
 handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,
     ledger_vendor_keys_get;
 
-/* ledger_plans.c: the templates and the price list of `init`. */
+/* ledger_plans.c, ledger_prices.c: the templates and the price list of `init`.
+ */
 enum err ledger_seed_plans(struct group *group, struct str workspace,
 			   int64_t now_ms);
 enum err ledger_seed_prices(struct group *group, int64_t now_ms);

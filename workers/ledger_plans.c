@@ -1,7 +1,7 @@
 /*
- * ledger_plans: what is sold and what models cost: setting plans and prices,
- * and the templates that `init` seeds. Absent fields of a change stay as they
- * are. A change appends plan_changed or price_changed with the record.
+ * ledger_plans: what is sold: setting plans, and the templates that `init`
+ * seeds. Absent fields of a change stay as they are. A change appends
+ * plan_changed with the record.
  */
 #include "workers/ledger_parts.h"
 
@@ -10,8 +10,6 @@
 #define ITEMS_MAX 64u /* features or limits of a plan */
 #define GRACE_DAYS_MAX 366
 #define PRICE_MAX INT64_C(1000000000000000) /* a thousand million, in micro */
-/* Per million tokens; with the tokens of one answer it cannot overflow. */
-#define MODEL_PRICE_MAX INT64_C(1000000000000)
 
 /* --- plans --------------------------------------------------------------- */
 
@@ -189,129 +187,6 @@ ledger_plan_set(struct context *context, const void *in, void *out)
 	return ledger_run(context, in, out, plan_set);
 }
 
-/* --- prices -------------------------------------------------------------- */
-
-static enum err
-check_price(struct context *context, const struct price_set *in)
-{
-	const struct {
-		const char *name;
-		int64_t value;
-	} rows[] = {{"input", in->input},
-		    {"output", in->output},
-		    {"cache_read", in->cache_read},
-		    {"cache_write", in->cache_write},
-		    {"per_request", in->per_request}};
-
-	if (!str_is_word(in->provider))
-		return ledger_refuse(context, ERR_BAD_FIELD, "provider",
-				     "a provider is a word like openai");
-	if (!ledger_is_plain(in->model))
-		return ledger_refuse(context, ERR_BAD_FIELD, "model",
-				     "the model's name has a control "
-				     "character");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].value > MODEL_PRICE_MAX)
-			return ledger_refuse(context, ERR_BAD_FIELD,
-					     rows[i].name,
-					     "the price is too large");
-	return ERR_OK;
-}
-
-static enum err
-merge_price(struct context *context, const struct price_set *in,
-	    struct price *price)
-{
-	if (in->input != SCHEMA_INT_NONE)
-		price->input = in->input;
-	if (in->output != SCHEMA_INT_NONE)
-		price->output = in->output;
-	if (in->cache_read != SCHEMA_INT_NONE)
-		price->cache_read = in->cache_read;
-	if (in->cache_write != SCHEMA_INT_NONE)
-		price->cache_write = in->cache_write;
-	if (in->per_request != SCHEMA_INT_NONE)
-		price->per_request = in->per_request;
-	if (price->input == SCHEMA_INT_NONE)
-		return ledger_refuse(context, ERR_BAD_FIELD, "input",
-				     "a new price needs input and output");
-	if (price->output == SCHEMA_INT_NONE)
-		return ledger_refuse(context, ERR_BAD_FIELD, "output",
-				     "a new price needs input and output");
-	return ERR_OK;
-}
-
-static enum err
-price_put(struct context *context, const struct price_set *in,
-	  const struct price *price)
-{
-	struct ledger *ledger = context->state;
-	struct event event;
-	struct key key;
-	enum err e;
-
-	key_price(&key, price->provider, price->model);
-	e = group_put(ledger->group, &key, &price_schema, price);
-	if (e != ERR_OK)
-		return e;
-	schema_clear(&event_schema, &event);
-	event.type = STR("price_changed");
-	event.description =
-	    arena_printf(context->arena, "Price set: %.*s %.*s",
-			 STR_ARG(price->provider), STR_ARG(price->model));
-	event.workspace = DEFAULT_WORKSPACE;
-	event.actor = in->actor;
-	return ledger_event(ledger, context->now_ms, &event, &price_schema,
-			    price);
-}
-
-static enum err
-price_set(struct context *context, const void *in_, void *out_)
-{
-	struct ledger *ledger = context->state;
-	const struct price_set *in = in_;
-	struct price_view *out = out_;
-	struct ledger_workspace *workspace;
-	struct price price;
-	struct key key;
-	enum err e = check_price(context, in);
-
-	if (e == ERR_OK)
-		e = ledger_workspace(ledger, DEFAULT_WORKSPACE, &workspace);
-	if (e != ERR_OK)
-		return e;
-	out->currency = arena_str(context->arena, workspace->record.currency);
-	ledger_cache_drop(ledger->cache);
-	key_price(&key, in->provider, in->model);
-	e = group_load(ledger->group, &key, &price_schema, &price,
-		       context->arena);
-	if (e == ERR_NO_SUCH) {
-		schema_clear(&price_schema, &price);
-		price.provider = in->provider;
-		price.model = in->model;
-		price.created_at = context->now_ms;
-		e = ERR_OK;
-	}
-	if (e == ERR_OK)
-		e = merge_price(context, in, &price);
-	if (e == ERR_OK)
-		e = price_put(context, in, &price);
-	out->provider = price.provider;
-	out->model = price.model;
-	out->input = price.input;
-	out->output = price.output;
-	out->cache_read = price.cache_read;
-	out->cache_write = price.cache_write;
-	out->per_request = price.per_request;
-	return e;
-}
-
-enum err
-ledger_price_set(struct context *context, const void *in, void *out)
-{
-	return ledger_run(context, in, out, price_set);
-}
-
 /* --- what init seeds ----------------------------------------------------- */
 
 #define NONE SCHEMA_INT_NONE
@@ -331,20 +206,6 @@ static const struct plan_seed plan_seeds[] = {
 	{code, name, price_month, price_year, trial_days, features, limits},
 #include "workers/plans.def"
 #undef PLAN
-};
-
-static const struct price price_seeds[] = {
-#define PRICE(provider, model, input, output, cache_read, cache_write)         \
-	{{provider, sizeof(provider) - 1},                                     \
-	 {model, sizeof(model) - 1},                                           \
-	 input,                                                                \
-	 output,                                                               \
-	 cache_read,                                                           \
-	 cache_write,                                                          \
-	 0,                                                                    \
-	 0},
-#include "workers/prices.def"
-#undef PRICE
 };
 
 /* The next word of a blank-separated list; false at its end. */
@@ -402,24 +263,6 @@ ledger_seed_plans(struct group *group, struct str workspace, int64_t now_ms)
 		}
 		key_plan(&key, workspace, plan.code);
 		e = group_put(group, &key, &plan_schema, &plan);
-	}
-	return e;
-}
-
-enum err
-ledger_seed_prices(struct group *group, int64_t now_ms)
-{
-	enum err e = ERR_OK;
-
-	for (size_t i = 0;
-	     i < sizeof(price_seeds) / sizeof(price_seeds[0]) && e == ERR_OK;
-	     i++) {
-		struct price price = price_seeds[i];
-		struct key key;
-
-		price.created_at = now_ms;
-		key_price(&key, price.provider, price.model);
-		e = group_put(group, &key, &price_schema, &price);
 	}
 	return e;
 }

@@ -16,7 +16,6 @@
 #include "workers/ledger_parts.h"
 
 #include "lib/metrics.h"
-#include "lib/money.h"
 
 #define TOKENS_MAX INT64_C(1000000000) /* of a class in one answer */
 #define SWEEP_ROWS 128u
@@ -254,46 +253,30 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 
 /* --- what a line costs --------------------------------------------------- */
 
-static int64_t
-class_cost(int64_t tokens, int64_t price, int64_t fallback)
-{
-	int64_t cost = 0;
-
-	if (price == SCHEMA_INT_NONE)
-		price = fallback;
-	/* Both are bounded where they come in; it cannot overflow. */
-	if (!money_for_units(count_of(tokens), count_of(price), &cost))
-		return 0;
-	return cost;
-}
-
 /* With the customer's own key, which is metered and not charged: nothing. Else
- * the cost to the vendor by token class; a cache class without a price of its
- * own costs what fresh input costs. */
-static void
-line_price(struct usage_line *line, const struct price *price)
-{
-	if (line->own_key)
-		return;
-	line->cost = class_cost(line->input_tokens, price->input, 0) +
-		     class_cost(line->output_tokens, price->output, 0) +
-		     class_cost(line->cache_read_tokens, price->cache_read,
-				price->input) +
-		     class_cost(line->cache_write_tokens, price->cache_write,
-				price->input);
-	line->price = count_of(price->per_request);
-}
-
-/* Of the model that answered, else of the one that was admitted. */
+ * by the price of the model that answered, else of the one that was admitted;
+ * as it was when the request was reserved, else (that price was forgotten) as
+ * it is now. */
 static enum err
-price_of(struct ledger *ledger, const struct usage_line *line,
-	 struct str admitted_model, const struct price **out)
+line_charge(struct ledger *ledger, struct str admitted_model,
+	    struct usage_line *line)
 {
-	enum err e = ledger_price(ledger, line->provider, line->model, out);
+	const int64_t times[] = {line->reserved_at, line->settled_at};
+	const struct price_period *price;
+	enum err e = ERR_MODEL_NOT_PRICED;
 
-	if (e == ERR_MODEL_NOT_PRICED)
-		e = ledger_price(ledger, line->provider, admitted_model, out);
-	return e;
+	if (line->own_key)
+		return ERR_OK;
+	for (int i = 0; i < 2 && e == ERR_MODEL_NOT_PRICED; i++) {
+		e = ledger_price(ledger, line->provider, line->model, times[i],
+				 &price);
+		if (e == ERR_MODEL_NOT_PRICED)
+			e = ledger_price(ledger, line->provider, admitted_model,
+					 times[i], &price);
+	}
+	if (e == ERR_OK)
+		prices_charge(price, line);
+	return e == ERR_MODEL_NOT_PRICED ? ERR_OK : e;
 }
 
 /* --- settle -------------------------------------------------------------- */
@@ -346,7 +329,6 @@ settle_line(struct context *context, const struct settle *in,
 	    const struct usage_line *before, struct usage_line *after)
 {
 	struct ledger *ledger = context->state;
-	const struct price *price;
 	enum err e;
 
 	*after = *before;
@@ -356,10 +338,8 @@ settle_line(struct context *context, const struct settle *in,
 			after->model = in->model;
 		after->source =
 		    str_is_empty(in->source) ? STR("provider") : in->source;
-		e = price_of(ledger, after, before->model, &price);
-		if (e == ERR_OK)
-			line_price(after, price);
-		else if (e != ERR_MODEL_NOT_PRICED)
+		e = line_charge(ledger, before->model, after);
+		if (e != ERR_OK)
 			return e;
 	}
 	e = line_move(ledger, context->arena, context->now_ms, before, after);
@@ -418,7 +398,6 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	struct group_mark mark = group_mark(ledger->group);
 	unsigned event_count = ledger->event_count;
 	struct usage_line after = *before;
-	const struct price *price;
 	enum err e;
 
 	ledger_cache_trim(ledger->cache);
@@ -426,10 +405,8 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	after.source = STR("estimated");
 	after.settled_at = now_ms;
 	after.cost = after.price = 0;
-	e = price_of(ledger, &after, before->model, &price);
+	e = line_charge(ledger, before->model, &after);
 	if (e == ERR_OK)
-		line_price(&after, price);
-	if (e == ERR_OK || e == ERR_MODEL_NOT_PRICED)
 		e = line_move(ledger, arena, now_ms, before, &after);
 	if (e == ERR_OK) {
 		metrics_add(METRIC_INTERRUPTED, 1);

@@ -253,7 +253,7 @@ TEST(ledger_seeds_templates_and_prices)
 	static struct store_row rows[ROWS_MAX];
 	struct house house;
 	const struct plan *plan;
-	const struct price *price;
+	const struct price_period *price;
 	struct ledger_workspace *workspace;
 
 	house_open(&house);
@@ -280,14 +280,15 @@ TEST(ledger_seeds_templates_and_prices)
 	CHECK_INT(rules_limit(plan, "api_calls_day", -1), 100);
 	CHECK_ERR(ledger_plan(&house.ledger, STR("default"), STR("Pro"), &plan),
 		  ERR_PLAN_UNKNOWN);
-	CHECK_OK(ledger_price(&house.ledger, STR("demo"), STR("demo"), &price));
+	CHECK_OK(
+	    ledger_price(&house.ledger, STR("demo"), STR("demo"), T0, &price));
 	CHECK_INT(price->input, 0);
 	CHECK_OK(ledger_price(&house.ledger, STR("anthropic"),
-			      STR("claude-3-5-sonnet-20241022"), &price));
+			      STR("claude-3-5-sonnet-20241022"), T0, &price));
 	CHECK_INT(price->output, 15000000);
-	CHECK_ERR(
-	    ledger_price(&house.ledger, STR("openai"), STR("gpt-4o-x"), &price),
-	    ERR_MODEL_NOT_PRICED);
+	CHECK_ERR(ledger_price(&house.ledger, STR("openai"), STR("gpt-4o-x"),
+			       T0, &price),
+		  ERR_MODEL_NOT_PRICED);
 	house_close(&house);
 }
 
@@ -703,6 +704,135 @@ TEST(ledger_price_set_prices_the_next_request)
 	CHECK_INT(settled.price, 5000);
 	CHECK_STR(settled.currency, STR("EUR"));
 	commit(&house);
+	house_close(&house);
+}
+
+static enum err
+price(struct house *house, const char *model, int64_t input, int64_t from_ms)
+{
+	struct price_view view;
+	struct price_set in;
+
+	schema_clear(&price_set_schema, &in);
+	in.provider = STR("openai");
+	in.model = str_of(model);
+	in.input = input;
+	in.output = 2 * input;
+	in.valid_from = from_ms;
+	return call(house, ledger_price_set, &price_view_schema, &in, &view);
+}
+
+TEST(ledger_prices_count_when_a_request_was_reserved)
+{
+	struct price_removed removed;
+	struct price_remove remove;
+	struct license_issued license;
+	struct settled settled;
+	struct reserve ask;
+	struct settle end;
+	struct house house;
+	uint64_t head;
+
+	house_open(&house);
+	license = issue(&house, "owner@shop.example", "pro");
+	ask = question(license.license_key, "one");
+	ask.model = STR("dated-model");
+	CHECK_OK(price(&house, "dated-model", 1000000, T0 + HOUR_MS));
+	CHECK_ERR(reserve(&house, &ask, NULL), ERR_MODEL_NOT_PRICED);
+	CHECK_STR(
+	    house.failure.message,
+	    STR("the model has no price: set one with `chatello price set "
+		"openai dated-model --input P --output P` (per million "
+		"tokens)"));
+	ask.model = STR("x; rm -rf ~");
+	CHECK_ERR(reserve(&house, &ask, NULL), ERR_MODEL_NOT_PRICED);
+	CHECK(memmem(house.failure.message.p, house.failure.message.n,
+		     "openai MODEL --input", 20));
+	ask.model = STR("dated-model");
+	house.now_ms = T0 + HOUR_MS;
+	CHECK_OK(reserve(&house, &ask, NULL));
+	/* Dearer from now on, but not for what was reserved before. */
+	house.now_ms++;
+	CHECK_OK(price(&house, "dated-model", 3000000, SCHEMA_INT_NONE));
+	end = settlement(license.license_id, "one", "settled");
+	CHECK_OK(settle(&house, &end, &settled));
+	CHECK_INT(settled.cost, 1200 + 1000);
+	ask.request_id = STR("two");
+	CHECK_OK(reserve(&house, &ask, NULL));
+	commit(&house);
+	/* The same again writes nothing. */
+	head = head_of(&house);
+	CHECK_OK(price(&house, "dated-model", 3000000, SCHEMA_INT_NONE));
+	CHECK_OK(price(&house, "dated-model", 1000000, T0 + HOUR_MS));
+	commit(&house);
+	CHECK_INT(head_of(&house), head);
+	schema_clear(&price_remove_schema, &remove);
+	remove.provider = STR("openai");
+	remove.model = STR("dated-model");
+	CHECK_OK(call(&house, ledger_price_remove, &price_removed_schema,
+		      &remove, &removed));
+	CHECK_INT(removed.ended, 2);
+	CHECK_INT(removed.forgotten, 0);
+	house.now_ms++;
+	CHECK_ERR(call(&house, ledger_price_remove, &price_removed_schema,
+		       &remove, &removed),
+		  ERR_NO_SUCH);
+	end = settlement(license.license_id, "two", "settled");
+	CHECK_OK(settle(&house, &end, &settled));
+	CHECK_INT(settled.cost, 3600 + 3000);
+	ask.request_id = STR("three");
+	CHECK_ERR(reserve(&house, &ask, NULL), ERR_MODEL_NOT_PRICED);
+	commit(&house);
+	house_close(&house);
+}
+
+TEST(ledger_price_import_is_all_or_nothing)
+{
+	struct price_set rows[3];
+	struct price_import in = {
+	    .prices = rows, .prices_count = 3, .dry_run = true};
+	struct price_imported out;
+	const struct price_period *found;
+	struct house house;
+	uint64_t head;
+
+	house_open(&house);
+	head = head_of(&house);
+	for (int i = 0; i < 3; i++) {
+		schema_clear(&price_set_schema, &rows[i]);
+		rows[i].provider = STR("openai");
+		rows[i].input = rows[i].output = 5;
+	}
+	rows[0].model = STR("gpt-4o");
+	rows[1].model = STR("new-a");
+	rows[2].model = STR("new-b");
+	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
+		      &out));
+	CHECK_INT(out.changed, 1);
+	CHECK_INT(out.added, 2);
+	CHECK_INT(commit(&house), 0);
+	in.dry_run = false;
+	rows[2].output = SCHEMA_INT_NONE;
+	CHECK_ERR(call(&house, ledger_price_import, &price_imported_schema, &in,
+		       &out),
+		  ERR_BAD_FIELD);
+	CHECK(memmem(house.failure.message.p, house.failure.message.n,
+		     "price 3, openai new-b: ", 23));
+	CHECK_INT(commit(&house), 0);
+	CHECK_INT(head_of(&house), head);
+	CHECK_ERR(ledger_price(&house.ledger, STR("openai"), STR("new-a"),
+			       house.now_ms, &found),
+		  ERR_MODEL_NOT_PRICED);
+	rows[2].output = 6;
+	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
+		      &out));
+	CHECK_INT(out.added, 2);
+	CHECK_INT(commit(&house), 3);
+	house.now_ms++;
+	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
+		      &out));
+	CHECK_INT(out.unchanged, 3);
+	CHECK_INT(commit(&house), 0);
 	house_close(&house);
 }
 

@@ -9,6 +9,7 @@
 #include "lib/metrics.h"
 #include "store/keys.h"
 #include "store/records.h"
+#include "workers/prices.h"
 #include "workers/report.h"
 #include "workers/rules.h"
 #include "workers/validate_rates.h"
@@ -361,15 +362,19 @@ handle_usage_get(struct context *context, const void *in, void *out)
 
 static enum err
 price_add(struct prices_answer *out, const struct store_row *row,
-	  struct arena *arena)
+	  int64_t now_ms, struct arena *arena)
 {
+	struct prices prices;
 	struct price price;
 	enum err e = decode(&price_schema, row->value, &price, arena);
 
-	if (e == ERR_OK)
+	if (e != ERR_OK)
+		return e;
+	prices_load(&price, &prices);
+	if (prices_at(&prices, now_ms))
 		out->models[out->models_count++] = (struct priced_model){
 		    price.model, price.provider, price.created_at};
-	return e;
+	return ERR_OK;
 }
 
 static enum err
@@ -398,7 +403,8 @@ handle_prices_get(struct context *context, const void *in, void *answer)
 		e = store_scan(validate->store, key_str(&prefix), after,
 			       MODELS_PAGE, context->arena, rows, &count);
 		for (size_t i = 0; e == ERR_OK && i < count; i++)
-			e = price_add(out, &rows[i], context->arena);
+			e = price_add(out, &rows[i], context->now_ms,
+				      context->arena);
 		if (e == ERR_OK && count)
 			after = rows[count - 1].key;
 	}

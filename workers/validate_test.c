@@ -612,20 +612,26 @@ TEST(validate_lists_priced_models)
 {
 	struct prices_get in = {KEY, STR_NONE};
 	struct prices_answer out;
+	struct price_period period;
 	struct price price;
 	struct house h;
 	char model[16];
 	struct key key;
 
+	schema_clear(&price_period_schema, &period);
+	period.input = period.output = 1;
 	house_open(&h);
 	CHECK_OK(call(&h, MSG_prices_get, &in, &out));
 	CHECK_INT(out.models_count, 0);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i <= 300; i++) { /* the last is to come */
 		snprintf(model, sizeof(model), "gpt-%03d", i);
 		schema_clear(&price_schema, &price);
 		price.provider = STR("openai");
 		price.model = str_of(model);
 		price.created_at = NOW;
+		period.valid_from = NOW + (i == 300);
+		price.periods = &period;
+		price.periods_count = 1;
 		key_price(&key, price.provider, price.model);
 		put(&h, &key, &price_schema, &price);
 	}
