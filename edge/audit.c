@@ -3,16 +3,7 @@
  * fault stays, so that the answer names what came first.
  */
 #include "edge/audit.h"
-
-/* tchar of RFC 9110, section 5.6.2. */
-static bool
-is_token_char(unsigned char c)
-{
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	    (c >= '0' && c <= '9'))
-		return true;
-	return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
+#include "edge/head.h"
 
 static bool
 is_token(struct str name)
@@ -20,7 +11,7 @@ is_token(struct str name)
 	size_t i;
 
 	for (i = 0; i < name.n; i++)
-		if (!is_token_char((unsigned char)name.p[i]))
+		if (!head_is_token[(unsigned char)name.p[i]])
 			return false;
 	return name.n > 0;
 }
@@ -195,7 +186,7 @@ audit_add(struct audit *audit, struct str name, struct str value)
 	if (name.n == 0)
 		fault_set(audit, "a header without a name");
 	for (i = 0; i < name.n; i++)
-		if (!is_token_char((unsigned char)name.p[i]))
+		if (!head_is_token[(unsigned char)name.p[i]])
 			fault_set(audit, "a header's name is no token");
 	for (i = 0; i < value.n; i++)
 		if (is_control((unsigned char)value.p[i]) && value.p[i] != '\t')

@@ -56,6 +56,23 @@ TEST(edge_knows_its_routes)
 	world_end();
 }
 
+/* Nothing of such a head is known but the beginning of its path. */
+TEST(edge_refuses_heads_in_the_shape_of_their_path)
+{
+	world_begin();
+	world_get(LISTENER_PUBLIC, "POST /v1/chat/completions HTTP/1.1\r\n"
+				   "Content-Length: many\r\n\r\n");
+	CHECK_STATUS("400");
+	CHECK_HAS("\"type\":\"invalid_request_error\"");
+	CHECK_HAS("Content-Length is not a number");
+	CHECK_HAS("x-request-id: 0");
+	world_get(LISTENER_PUBLIC, "PRI * HTTP/2.0\r\n\r\n");
+	CHECK_STATUS("505");
+	CHECK_HAS("\"code\":\"VERSION_UNKNOWN\"");
+	CHECK_HAS("\"request_id\":\"0");
+	world_end();
+}
+
 static void
 preflight(const char *wanted)
 {

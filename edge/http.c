@@ -19,13 +19,11 @@
 _Static_assert(MHD_VERSION >= 0x00097500,
 	       "libmicrohttpd 0.9.75 or newer is needed");
 
-/* A connection's pool: a request's head, a copy of its cookies, so many bytes
- * beside each header, cookie and argument, and then the answer's head, which
+/* A connection's pool: a request's head, and then the answer's head, which
  * must find its room: the answer of what was done would be lost. It is cleared
  * for each request: no larger than that. */
-#define CONNECTION_BYTES 8192u
-#define VALUE_BYTES 64u
 #define ANSWER_HEAD_BYTES 1024u
+#define CONNECTION_BYTES (HEAD_COST_MAX + ANSWER_HEAD_BYTES)
 #define RUNS_A_TURN_MAX 8
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
 #define DRAIN_BYTES_MAX (8u << 20)     /* of it, its answer being out */
@@ -253,37 +251,42 @@ on_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
 	return MHD_YES;
 }
 
-/* What the head takes of the connection's pool. */
-static size_t
-head_cost(struct MHD_Connection *mhd, size_t bytes)
+/* A head that the library shall not see: answered past it, counted as any
+ * other request. */
+static void
+on_refuse(void *ctx, const struct head *head)
 {
-	int values = MHD_get_connection_values(
-	    mhd, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND,
-	    NULL, NULL);
-	const char *cookies =
-	    MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Cookie");
+	struct http_connection *connection = ctx;
+	struct http *http = connection->http;
+	struct http_request *r = requests_take(&http->requests);
 
-	return bytes + (size_t)values * VALUE_BYTES +
-	       (cookies ? strlen(cookies) : 0);
+	/* It was idle, or its head was awaited: so is the end now. */
+	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_HEAD);
+	if (r == NULL) {
+		shutdown(connection->deadline.fd, SHUT_RDWR);
+		return;
+	}
+	r->connection = connection;
+	r->ctx = http->options.ctx;
+	r->method = "";
+	r->path = str_bytes(head->target, head->target_n);
+	r->began_ns = loop_now_ns(http->options.loop);
+	audit_begin(&r->head);
+	http->options.calls->begin(r, head->err, head->fault);
+	assert(r->is_replied);
+	http_refuse_early(r, MHD_get_reason_phrase_for((unsigned)r->status));
+	http->options.calls->end(r);
+	requests_give(&http->requests, r);
 }
 
-/* What is wrong with the head as it came: its framing, before the library's own
- * reading of it, and its size. */
-static enum err
-head_check(struct http_connection *connection, const char **fault)
+/* The head as the library read it is the one that was read before it. */
+static const char *
+head_fault(const struct http_connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
 	    connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	size_t bytes = info ? info->header_size : 0;
 
-	*fault = raw_fault(connection->deadline.fd, bytes);
-	if (*fault)
-		return ERR_BAD_REQUEST;
-	if (head_cost(connection->mhd, bytes) <=
-	    CONNECTION_BYTES - ANSWER_HEAD_BYTES)
-		return ERR_OK;
-	*fault = "the request head is too large: send fewer or shorter headers";
-	return ERR_HEAD_TOO_LARGE;
+	return raw_fault(connection->deadline.fd, info ? info->header_size : 0);
 }
 
 static enum MHD_Result
@@ -291,10 +294,12 @@ request_begin(struct http_connection *connection, const char *url,
 	      const char *method, const char *version)
 {
 	struct http *http = connection->http;
-	struct http_request *r = requests_take(&http->requests);
-	enum err e = ERR_BAD_REQUEST;
+	struct http_request *r;
 	const char *fault;
 
+	if (raw_is_refused(connection->deadline.fd))
+		return MHD_NO;
+	r = requests_take(&http->requests);
 	if (r == NULL)
 		return MHD_NO;
 	connection->request = r;
@@ -311,9 +316,9 @@ request_begin(struct http_connection *connection, const char *url,
 	if (connection->target_fault)
 		fault = connection->target_fault;
 	if (fault == NULL)
-		e = head_check(connection, &fault);
+		fault = head_fault(connection);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_BODY);
-	http->options.calls->begin(r, e, fault);
+	http->options.calls->begin(r, fault ? ERR_BAD_REQUEST : ERR_OK, fault);
 	if (!r->is_replied)
 		return MHD_YES;
 	/* What is refused for its framing, or is too much to read away, is
@@ -412,21 +417,22 @@ on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	struct http *http = ctx;
 	struct http_request *r = *request;
 	struct http_connection *connection = connection_of(mhd);
+	bool is_kept = why == MHD_REQUEST_TERMINATED_COMPLETED_OK && r &&
+		       r->is_read && !r->is_refused && !http->is_draining;
 
-	(void)why;
 	*request = NULL;
 	if (connection == NULL)
 		return;
 	connection->request = NULL;
-	raw_next(connection->deadline.fd);
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_IDLE);
-	if (r == NULL)
-		return;
-	read_whole(http, r);
-	linger_end(r);
-	http->options.calls->end(r);
-	*http->options.bodies_held -= r->held_bytes;
-	requests_give(&http->requests, r);
+	if (r) {
+		read_whole(http, r);
+		linger_end(r);
+		http->options.calls->end(r);
+		*http->options.bodies_held -= r->held_bytes;
+		requests_give(&http->requests, r);
+	}
+	raw_next(connection->deadline.fd, is_kept);
 }
 
 static void
@@ -458,7 +464,7 @@ on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_context,
 	http->connection_count++;
 	deadlines_add(&http->deadlines, &connection->deadline,
 		      info->connect_fd);
-	raw_watch(info->connect_fd);
+	raw_watch(info->connect_fd, on_refuse, connection);
 }
 
 /* --- the daemon in our loop ---------------------------------------------- */

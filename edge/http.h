@@ -107,9 +107,11 @@ struct http_request {
 };
 
 struct http_calls {
-	/* The head is there. err: ERR_OK, or it is refused and to be answered:
-	 * ERR_BAD_REQUEST or ERR_HEAD_TOO_LARGE, fault says why. May answer
-	 * others too: then nothing more is read than fits. */
+	/* The head is there. err: ERR_OK, or it is refused and to be answered
+	 * at once: ERR_BAD_REQUEST, ERR_HEAD_TOO_LARGE, ERR_BODY_TOO_LARGE or
+	 * ERR_VERSION_UNKNOWN; fault says why, and the method may be empty, the
+	 * path a beginning as it came. May answer others too: then nothing more
+	 * is read than fits. */
 	void (*begin)(struct http_request *request, enum err err,
 		      const char *fault);
 	/* The body is there too. */

@@ -3,42 +3,39 @@
  */
 #include "edge/raw.h"
 
-#include <stdint.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define FDS_MAX 262144 /* 3 listeners of 65536 connections, and the rest */
 
-enum state {
-	RAW_OFF, /* not watched, or behind the head */
-	RAW_LINE_START,
-	RAW_LINE,
-	RAW_CR,
-	RAW_LAST_CR, /* that of the empty line */
-	RAW_DONE,
-	RAW_BARE_CR,
-	RAW_BARE_LF,
-	RAW_NUL,
-	RAW_FOLDED,
-};
-
 static struct raw {
-	uint32_t head_bytes;
-	bool is_first_line;
-	uint8_t state; /* enum state */
+	struct head head;
+	raw_refuse_fn *refuse; /* NULL: not watched */
+	void *ctx;
+	int64_t body_left; /* or HEAD_BODY_UNKNOWN */
+	char *pending;	   /* behind the request, RAW_PENDING_BYTES_MAX */
+	uint32_t pending_n;
+	uint32_t drained;
+	bool is_refused;
+	bool has_lost; /* bytes that the library has and nobody read */
 } raws[FDS_MAX];
 
 static struct raw *
 raw_of(int fd)
 {
-	return fd >= 0 && fd < FDS_MAX ? &raws[fd] : NULL;
+	return fd >= 0 && fd < FDS_MAX && raws[fd].refuse ? &raws[fd] : NULL;
 }
 
 void
-raw_watch(int fd)
+raw_watch(int fd, raw_refuse_fn *refuse, void *ctx)
 {
-	raw_next(fd);
+	if (fd < 0 || fd >= FDS_MAX)
+		return; /* each of its requests is refused */
+	raws[fd] = (struct raw){.refuse = refuse, .ctx = ctx};
+	head_begin(&raws[fd].head);
 }
 
 void
@@ -46,74 +43,78 @@ raw_forget(int fd)
 {
 	struct raw *raw = raw_of(fd);
 
-	if (raw)
-		raw->state = RAW_OFF;
+	if (raw == NULL)
+		return;
+	free(raw->pending);
+	raw->pending = NULL;
+	raw->refuse = NULL;
 }
 
-void
-raw_next(int fd)
+/* It comes before its turn. */
+static void
+put_off(struct raw *raw, const char *p, size_t n)
 {
-	struct raw *raw = raw_of(fd);
-
-	if (raw)
-		*raw = (struct raw){.state = RAW_LINE_START,
-				    .is_first_line = true};
+	if (raw->pending == NULL)
+		raw->pending = malloc(RAW_PENDING_BYTES_MAX);
+	if (raw->pending == NULL || n > RAW_PENDING_BYTES_MAX - raw->pending_n)
+		raw->has_lost = true;
+	if (raw->has_lost)
+		return;
+	memcpy(raw->pending + raw->pending_n, p, n);
+	raw->pending_n += (uint32_t)n;
 }
 
-static enum state
-after_line_start(struct raw *raw, unsigned char c)
+/* Up to the end of the request; the rest is put off. */
+static void
+look(struct raw *raw, const char *p, size_t n)
 {
-	bool is_first = raw->is_first_line;
+	size_t used = 0;
 
-	if (c == '\r') /* empty lines before a request line are skipped */
-		return is_first ? RAW_CR : RAW_LAST_CR;
-	raw->is_first_line = false;
-	if ((c == ' ' || c == '\t') && !is_first)
-		return RAW_FOLDED;
-	return c == '\n' ? RAW_BARE_LF : c == '\0' ? RAW_NUL : RAW_LINE;
-}
-
-static enum state
-after(struct raw *raw, unsigned char c)
-{
-	switch ((enum state)raw->state) {
-	case RAW_LINE_START:
-		return after_line_start(raw, c);
-	case RAW_LINE:
-		if (c > '\r')
-			return RAW_LINE;
-		return c == '\r'   ? RAW_CR
-		       : c == '\n' ? RAW_BARE_LF
-		       : c == '\0' ? RAW_NUL
-				   : RAW_LINE;
-	case RAW_CR:
-		return c == '\n' ? RAW_LINE_START : RAW_BARE_CR;
-	case RAW_LAST_CR:
-		return c == '\n' ? RAW_DONE : RAW_BARE_CR;
-	case RAW_OFF:
-	case RAW_DONE:
-	case RAW_BARE_CR:
-	case RAW_BARE_LF:
-	case RAW_NUL:
-	case RAW_FOLDED:
-		break;
+	if (!head_is_done(&raw->head)) {
+		used = head_take(&raw->head, p, n);
+		raw->body_left = raw->head.body_bytes;
 	}
-	return (enum state)raw->state;
+	n -= used;
+	if (n == 0 || head_is_wrong(&raw->head) ||
+	    raw->body_left == HEAD_BODY_UNKNOWN)
+		return;
+	p += used;
+	used = (int64_t)n < raw->body_left ? n : (size_t)raw->body_left;
+	raw->body_left -= (int64_t)used;
+	if (n > used)
+		put_off(raw, p + used, n - used);
 }
 
 static void
-look(struct raw *raw, const unsigned char *p, size_t n)
+judge(struct raw *raw)
 {
-	size_t i = 0;
+	if (!head_is_wrong(&raw->head))
+		return;
+	raw->is_refused = true;
+	raw->refuse(raw->ctx, &raw->head);
+}
 
-	while (i < n && raw->state > RAW_OFF && raw->state < RAW_DONE) {
-		/* nearly all bytes are these */
-		while (raw->state == RAW_LINE && i < n && p[i] > '\r')
-			i++;
-		if (i < n)
-			raw->state = (uint8_t)after(raw, p[i++]);
-	}
-	raw->head_bytes += (uint32_t)i;
+void
+raw_next(int fd, bool is_kept)
+{
+	struct raw *raw = raw_of(fd);
+	uint32_t n;
+	char *pending;
+
+	if (raw == NULL || raw->is_refused)
+		return;
+	is_kept = is_kept && !raw->head.has_connection && !raw->head.is_1_0;
+	head_begin(&raw->head);
+	if (raw->pending == NULL)
+		return;
+	n = raw->pending_n;
+	pending = raw->pending;
+	raw->pending = NULL;
+	raw->pending_n = 0;
+	look(raw, pending, n);
+	free(pending);
+	if (is_kept)
+		judge(raw);
 }
 
 const char *
@@ -121,28 +122,41 @@ raw_fault(int fd, size_t head_bytes)
 {
 	const struct raw *raw = raw_of(fd);
 
-	switch (raw ? (enum state)raw->state : RAW_OFF) {
-	case RAW_DONE:
-		if (raw->head_bytes == head_bytes)
-			return NULL;
-		break;
-	case RAW_BARE_CR:
-		return "a line of the head ends with CR alone";
-	case RAW_BARE_LF:
-		return "a line of the head ends with LF alone";
-	case RAW_NUL:
-		return "NUL byte in the head";
-	case RAW_FOLDED:
-		return "folded header line";
-	case RAW_OFF:
-	case RAW_LINE_START:
-	case RAW_LINE:
-	case RAW_CR:
-	case RAW_LAST_CR:
-		break;
-	}
-	return "requests are taken one by one: wait for the answer before the "
-	       "next";
+	if (raw && head_is_wrong(&raw->head))
+		return raw->head.fault;
+	if (raw && head_is_done(&raw->head) && !raw->has_lost &&
+	    raw->head.bytes == head_bytes)
+		return NULL;
+	return "a request behind a chunked body has to wait for its answer";
+}
+
+bool
+raw_is_refused(int fd)
+{
+	const struct raw *raw = raw_of(fd);
+
+	return raw && raw->is_refused;
+}
+
+static ssize_t
+receive(int fd, void *buf, size_t n, int flags)
+{
+	return syscall(SYS_recvfrom, fd, buf, n, flags, NULL, NULL);
+}
+
+/* The library hears nothing of it but the end. */
+static ssize_t
+drain(int fd, struct raw *raw)
+{
+	static char bytes[65536];
+	ssize_t got;
+
+	do {
+		got = receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (got > 0)
+			raw->drained += (uint32_t)got;
+	} while (got > 0 && raw->drained <= RAW_DRAIN_BYTES_MAX);
+	return got > 0 ? 0 : got;
 }
 
 /* In the place of libc's, for the library too: its reference is bound to the
@@ -150,10 +164,15 @@ raw_fault(int fd, size_t head_bytes)
 ssize_t
 recv(int fd, void *buf, size_t n, int flags)
 {
-	ssize_t got = syscall(SYS_recvfrom, fd, buf, n, flags, NULL, NULL);
 	struct raw *raw = raw_of(fd);
+	ssize_t got;
 
-	if (got > 0 && raw && raw->state != RAW_OFF && !(flags & MSG_PEEK))
-		look(raw, buf, (size_t)got);
-	return got;
+	if (raw && raw->is_refused)
+		return drain(fd, raw);
+	got = receive(fd, buf, n, flags);
+	if (got <= 0 || raw == NULL || (flags & MSG_PEEK))
+		return got;
+	look(raw, buf, (size_t)got);
+	judge(raw);
+	return raw->is_refused ? drain(fd, raw) : got;
 }

@@ -1,25 +1,35 @@
 /*
- * raw: the bytes of a request's head as they came. libmicrohttpd takes a bare
- * LF or CR for a line end, joins folded lines and cuts a value at a NUL, and
- * nobody behind it can see that; a proxy in front may read the same bytes
- * otherwise (request smuggling). It receives through recv(2), which this file
- * defines for the whole program: the heads of watched descriptors are looked
- * at on their way. Loop thread only. Source: RFC 9112, sections 2.2 and 5.2.
+ * raw: the bytes of a connection as they came. libmicrohttpd receives through
+ * recv(2), which this file defines for the whole program: each head of a
+ * watched descriptor is read on its way (edge/head). One that is wrong never
+ * reaches the library as a whole: whoever watches answers it, and what else
+ * comes is read away until the client closes. What comes behind a request
+ * (pipelined) stays with the library, which takes it in turn; it is read here
+ * again when its turn comes. Loop thread only. Source: RFC 9112, sections 9.3.2
+ * and 9.6.
  */
 #ifndef EDGE_RAW_H
 #define EDGE_RAW_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "edge/head.h"
+
+#define RAW_PENDING_BYTES_MAX 8192u /* pipelined: no more than its buffer */
+#define RAW_DRAIN_BYTES_MAX (8u << 20)
+
+/* The head is wrong: answer, and shut down the writing side. Not called twice,
+ * nor while a request of the connection is under way. */
+typedef void raw_refuse_fn(void *ctx, const struct head *head);
 
 /* A new connection; its first request begins. */
-void raw_watch(int fd);
+void raw_watch(int fd, raw_refuse_fn *refuse, void *ctx);
 void raw_forget(int fd);
-/* A request is over; the next one begins with what is received from now on. */
-void raw_next(int fd);
-/* What is wrong with the head that the library has read: head_bytes of it. One
- * that came in part before raw_next (pipelined) was not looked at and is wrong,
- * too. NULL when nothing is. */
+/* A request is over; the next one begins. is_kept: the connection is kept alive
+ * as far as our side knows; else nothing more is answered on it. */
+void raw_next(int fd, bool is_kept);
+/* What is wrong with the head that the library has read, head_bytes of it, or
+ * NULL. One that came in part behind a chunked body was not read here. */
 const char *raw_fault(int fd, size_t head_bytes);
+/* It was refused: the library is to let go of it. */
+bool raw_is_refused(int fd);
 
 #endif
