@@ -103,6 +103,8 @@ model_of(const struct conf *conf)
 {
 	if (conf->openai_api_key[0])
 		return "gpt-4o-mini";
+	if (conf->anthropic_api_key[0])
+		return "claude-haiku-4-5";
 	return conf->deepseek_api_key[0] ? "deepseek-chat" : "demo";
 }
 

@@ -12,6 +12,8 @@
 #define KEEP_ALIVE_MS 15000 /* proxies cut connections that are silent */
 #define NS_PER_MS 1000000
 #define TRACEPARENT_BYTES_MAX 64
+#define VERSION_BYTES_MAX 64 /* as in lib/msg.def */
+#define BETA_BYTES_MAX 1024
 
 /* --- a stream ------------------------------------------------------------ */
 
@@ -75,8 +77,10 @@ stream_finish(struct http_request *r, enum err err, struct str body)
 		    body.n > 0 && schema_decode(&failure_schema, body, &failure,
 						&r->arena, NULL) == ERR_OK;
 		buf_reset(&r->scratch);
-		buf_add_z(&r->scratch,
-			  is_between_events(r) ? "data: " : "\n\ndata: ");
+		buf_add_z(&r->scratch, is_between_events(r) ? "" : "\n\n");
+		buf_add_z(&r->scratch, r->shape == SHAPE_ANTHROPIC
+					   ? "event: error\ndata: "
+					   : "data: ");
 		reply_print_error(&r->scratch, (enum route_shape)r->shape, err,
 				  has_failure ? &failure : NULL, r->id);
 		buf_add_z(&r->scratch, "\n\n");
@@ -195,6 +199,28 @@ take_domain(struct http_request *r)
 		r->domain = domain;
 }
 
+/* As the client sent them; the proxy says to whom they go. */
+static bool
+take_headers(struct http_request *r, struct ai_request *question)
+{
+	const struct str *header = r->head.header;
+
+	question->anthropic_version = header[AUDIT_ANTHROPIC_VERSION];
+	question->anthropic_beta = header[AUDIT_ANTHROPIC_BETA];
+	if (header[AUDIT_TRACEPARENT].n <= TRACEPARENT_BYTES_MAX)
+		question->traceparent = header[AUDIT_TRACEPARENT];
+	return question->anthropic_version.n <= VERSION_BYTES_MAX &&
+	       question->anthropic_beta.n <= BETA_BYTES_MAX;
+}
+
+static struct str
+shape_name(const struct http_request *r)
+{
+	if (r->shape == SHAPE_OPENAI)
+		return STR("openai");
+	return r->shape == SHAPE_ANTHROPIC ? STR("anthropic") : STR("chat");
+}
+
 void
 serve_chat(struct http_request *r)
 {
@@ -209,9 +235,13 @@ serve_chat(struct http_request *r)
 	question.request_id = r->id;
 	question.key = r->key;
 	question.domain = r->domain;
-	question.shape = r->shape == SHAPE_API ? STR("chat") : STR("openai");
-	if (r->head.header[AUDIT_TRACEPARENT].n <= TRACEPARENT_BYTES_MAX)
-		question.traceparent = r->head.header[AUDIT_TRACEPARENT];
+	question.shape = shape_name(r);
+	if (!take_headers(r, &question)) {
+		reply_error(r, ERR_BAD_REQUEST,
+			    "anthropic-version or anthropic-beta is too long: "
+			    "at most 64 and 1024 characters");
+		return;
+	}
 	question.body = buf_str(&r->body);
 	ask(r, &(struct ask){
 		   .pool = r->route->pool,

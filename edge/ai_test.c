@@ -59,6 +59,56 @@ TEST(edge_refuses_ai)
 	world_end();
 }
 
+TEST(edge_speaks_anthropic)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+	char version[120];
+	int fd;
+
+	world_begin();
+	world_post("/v1/messages",
+		   "x-api-key: CHA-1\r\nanthropic-version: 2023-06-01\r\n"
+		   "anthropic-beta: a-1,b-2\r\n",
+		   "{}");
+	CHECK_STATUS("200");
+	CHECK_HAS("request-id: ");
+	CHECK(strcmp(proxy->shape, "anthropic") == 0);
+	CHECK(strcmp(proxy->anthropic_version, "2023-06-01") == 0);
+	CHECK(strcmp(proxy->anthropic_beta, "a-1,b-2") == 0);
+	world_post("/v1/messages", KEY, "{\"rate\":1}");
+	CHECK_STATUS("429");
+	CHECK_HAS("Retry-After: 3\r\n");
+	CHECK_HAS("{\"type\":\"error\",\"error\":{\"type\":"
+		  "\"rate_limit_error\",\"message\":\"because\"},"
+		  "\"request_id\":\"");
+	world_post("/v1/messages", "", "{}");
+	CHECK_STATUS("401");
+	CHECK_HAS("\"type\":\"authentication_error\"");
+	world_post("/v1/messages/nowhere", KEY, "{}");
+	CHECK_STATUS("404");
+	CHECK_HAS("\"type\":\"not_found_error\"");
+	CHECK_INT(proxy->asked, 2);
+	snprintf(version, sizeof(version), KEY "anthropic-version: %065d\r\n",
+		 0);
+	world_post("/v1/messages", version, "{}");
+	CHECK_STATUS("400");
+	CHECK_HAS("anthropic-version");
+	CHECK_INT(proxy->asked, 2);
+	/* A stream that breaks ends with an event that its clients know. */
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, "POST /v1/messages HTTP/1.1\r\nHost: a\r\n" KEY
+		     "Content-Length: 12\r\n\r\n{\"stream\":1}");
+	CHECK(talk_hear(edge.loop, fd, "{\"id\":\"x\"}"));
+	bus_answer_part(proxy->bus, proxy->held, STR("data: 1\n\n"));
+	CHECK(talk_hear(edge.loop, fd, "data: 1\n\n"));
+	world_answer_failure(proxy, proxy->held, ERR_UPSTREAM_FAILED);
+	CHECK(talk_hear(edge.loop, fd, NULL));
+	CHECK_HAS("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
+		  "\"api_error\",\"message\":\"because\"}");
+	close(fd);
+	world_end();
+}
+
 TEST(edge_streams)
 {
 	struct worker *proxy = &workers[POOL_PROXY];

@@ -157,6 +157,12 @@ static const struct {
      "more than one Idempotency-Key, and they differ"},
     {{"traceparent", 11}, AUDIT_TRACEPARENT, NULL},
     {{"access-control-request-headers", 30}, AUDIT_CORS_HEADERS, NULL},
+    {{"anthropic-version", 17},
+     AUDIT_ANTHROPIC_VERSION,
+     "more than one anthropic-version, and they differ"},
+    {{"anthropic-beta", 14},
+     AUDIT_ANTHROPIC_BETA,
+     "more than one anthropic-beta: join them with commas"},
 };
 
 static void

@@ -12,14 +12,16 @@
 /* Headers that are kept; the first of each counts. Keys and Idempotency-Key may
  * come twice only if they are the same. */
 enum audit_header {
-	AUDIT_LICENSE_KEY,     /* X-License-Key */
-	AUDIT_AUTHORIZATION,   /* Authorization */
-	AUDIT_API_KEY,	       /* x-api-key */
-	AUDIT_SITE_URL,	       /* X-Site-Url */
-	AUDIT_ORIGIN,	       /* Origin */
-	AUDIT_IDEMPOTENCY_KEY, /* Idempotency-Key */
-	AUDIT_TRACEPARENT,     /* traceparent, W3C Trace Context */
-	AUDIT_CORS_HEADERS,    /* Access-Control-Request-Headers */
+	AUDIT_LICENSE_KEY,	 /* X-License-Key */
+	AUDIT_AUTHORIZATION,	 /* Authorization */
+	AUDIT_API_KEY,		 /* x-api-key */
+	AUDIT_SITE_URL,		 /* X-Site-Url */
+	AUDIT_ORIGIN,		 /* Origin */
+	AUDIT_IDEMPOTENCY_KEY,	 /* Idempotency-Key */
+	AUDIT_TRACEPARENT,	 /* traceparent, W3C Trace Context */
+	AUDIT_CORS_HEADERS,	 /* Access-Control-Request-Headers */
+	AUDIT_ANTHROPIC_VERSION, /* anthropic-version */
+	AUDIT_ANTHROPIC_BETA,	 /* anthropic-beta */
 	AUDIT_HEADERS
 };
 

@@ -9,6 +9,7 @@
 #include "edge/reply.h"
 
 #include "edge/edge.h"
+#include "lib/ai_error.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -19,6 +20,8 @@ void
 reply_headers(struct http_request *r)
 {
 	http_header(r, "x-request-id", r->id_text);
+	if (r->shape == SHAPE_ANTHROPIC) /* where its clients look for it */
+		http_header(r, "request-id", r->id_text);
 	if (listener_of(r)->which != LISTENER_PUBLIC ||
 	    r->head.header[AUDIT_ORIGIN].p == NULL)
 		return;
@@ -66,19 +69,6 @@ reply_retry_after(struct http_request *r, int64_t retry_after_ms)
 
 /* --- shapes -------------------------------------------------------------- */
 
-/* What OpenAI's service sends in `type` for the like of it. */
-static const char *
-openai_type(enum err err)
-{
-	int status = err_row(err)->http_status;
-
-	if (err == ERR_LIMIT_REACHED)
-		return "insufficient_quota";
-	if (status == 429)
-		return "requests";
-	return status >= 500 ? "server_error" : "invalid_request_error";
-}
-
 static void
 add_member(struct buf *out, const char *name, struct str value)
 {
@@ -117,22 +107,22 @@ print_api(struct buf *out, enum err err, const struct failure *failure,
 	buf_add_z(out, "}}");
 }
 
+/* The ledger line goes in front of the last brackets: into the error in
+ * OpenAI's shape, beside it in Anthropic's. */
 static void
-print_openai(struct buf *out, enum err err, const struct failure *failure)
+print_ai(struct buf *out, enum ai_shape shape, enum err err,
+	 const struct failure *failure, struct str request_id)
 {
-	buf_add_z(out, "{\"error\":{");
-	add_member(out, "message", failure->message);
-	buf_add_char(out, ',');
-	add_member(out, "type", str_of(openai_type(err)));
-	buf_add_z(out, ",\"param\":");
-	if (failure->field.n)
-		json_write_string(out, failure->field);
-	else
-		buf_add_z(out, "null");
-	buf_add_char(out, ',');
-	add_member(out, "code", str_of(err_code(err)));
+	const struct ai_failure own = {err, failure->message, failure->field,
+				       request_id};
+	const char *end = shape == AI_OPENAI ? "}}" : "}";
+
+	ai_error_write_own(shape, &own, out);
+	if (failure->line.n == 0 || out->is_failed)
+		return;
+	out->n -= strlen(end);
 	add_line(out, failure);
-	buf_add_z(out, "}}");
+	buf_add_z(out, end);
 }
 
 static bool
@@ -173,7 +163,9 @@ reply_print_error(struct buf *out, enum route_shape shape, enum err err,
 	if (shape == SHAPE_VALIDATE && is_verdict(err))
 		print_validate(out, err, &own);
 	else if (shape == SHAPE_OPENAI)
-		print_openai(out, err, &own);
+		print_ai(out, AI_OPENAI, err, &own, request_id);
+	else if (shape == SHAPE_ANTHROPIC)
+		print_ai(out, AI_ANTHROPIC, err, &own, request_id);
 	else
 		print_api(out, err, &own, request_id);
 }

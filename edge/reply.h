@@ -10,9 +10,11 @@
 #include "lib/msg.h"
 
 enum route_shape {
-	SHAPE_API,	/* {"error":{code,message,request_id}} */
-	SHAPE_OPENAI,	/* {"error":{message,type,param,code}} */
-	SHAPE_VALIDATE, /* 401, 403, 429 as a validation result; else API */
+	SHAPE_API,	 /* {"error":{code,message,request_id}} */
+	SHAPE_OPENAI,	 /* {"error":{message,type,param,code}} */
+	SHAPE_VALIDATE,	 /* 401, 403, 429 as a validation result; else API */
+	SHAPE_ANTHROPIC, /* {"type":"error","error":{type,message},request_id}
+			  */
 };
 
 /* Appends the body of a refusal. failure may be NULL: the error's own text. */

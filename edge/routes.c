@@ -38,6 +38,7 @@ const struct route routes[] = {
 {"GET",  "/api/usage",            PUBLIC,   AUTH_KEY,         SHAPE_API,      NO_BODY, 3000,  POOL_VALIDATE, serve_usage},
 {"POST", "/api/chat",             PUBLIC,   AUTH_KEY,         SHAPE_API,      LARGE,   ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"POST", "/v1/chat/completions",  PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   LARGE,   ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
+{"POST", "/v1/messages",          PUBLIC,   AUTH_KEY,         SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"GET",  "/v1/models",            PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
 };
 /* clang-format on */
@@ -194,6 +195,8 @@ shape_of(const struct http_request *r)
 {
 	if (r->route)
 		return r->route->shape;
+	if (str_starts(r->path, STR("/v1/messages")))
+		return SHAPE_ANTHROPIC;
 	return str_starts(r->path, STR("/v1/")) ? SHAPE_OPENAI : SHAPE_API;
 }
 

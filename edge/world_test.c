@@ -198,6 +198,10 @@ on_ai(void *ctx, const struct bus_request *request)
 	note(worker->request_id, sizeof(worker->request_id), in.request_id);
 	note(worker->shape, sizeof(worker->shape), in.shape);
 	note(worker->domain, sizeof(worker->domain), in.domain);
+	note(worker->anthropic_version, sizeof(worker->anthropic_version),
+	     in.anthropic_version);
+	note(worker->anthropic_beta, sizeof(worker->anthropic_beta),
+	     in.anthropic_beta);
 	if (memmem(in.body.p, in.body.n, "rate", 4))
 		world_answer_failure(worker, request->from, ERR_RATE_LIMITED);
 	else if (memmem(in.body.p, in.body.n, "hold", 4))

@@ -24,6 +24,8 @@ struct worker {
 	char domain[64];
 	char request_id[72];
 	char shape[16];
+	char anthropic_version[72];
+	char anthropic_beta[64];
 };
 
 extern struct edge edge;

@@ -1,8 +1,7 @@
 /*
  * proxy: the worker that takes AI requests, asks the ledger, calls providers
  * and passes their answers on; the only process that holds provider keys or
- * connects outward. Here: its rows, its open and close, and which provider
- * a request means. See proxy.h.
+ * connects outward. Here: its rows, its open and close. See proxy.h.
  */
 #include "workers/proxy.h"
 
@@ -11,102 +10,25 @@
 #include "lib/log.h"
 #include "workers/workers.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define NS_PER_MS INT64_C(1000000)
 #define SCRATCH_BYTES_MAX (4u << 20)
 #define LEDGER_WINDOW 2u   /* batches in flight at the ledger */
 #define VALIDATE_WINDOW 2u /* and at each validator */
-#define TRACEPARENT_BYTES 55
-
-/* --- which provider -------------------------------------------------- */
-
-static enum err
-refuse(struct context *context, enum err err, const char *field,
-       struct str message)
-{
-	context->failure.field = str_of(field);
-	context->failure.message = message;
-	return err;
-}
-
-static enum err
-check_is_on(struct context *context, const struct provider_row *row)
-{
-	const struct proxy *proxy = context->state;
-	struct arena *arena = context->arena;
-
-	if (provider_is_on(&proxy->providers, row))
-		return ERR_OK;
-	if (row->wire == NULL)
-		return refuse(context, ERR_MODEL_UNKNOWN, "model",
-			      arena_printf(arena,
-					   "this version does not speak to %s "
-					   "yet: choose another model",
-					   row->name));
-	return refuse(context, ERR_MODEL_UNKNOWN, "model",
-		      arena_printf(arena,
-				   "%s only answers while no provider is "
-				   "switched on",
-				   row->name));
-}
-
-/* The provider and the model of a request: api_provider, else the model's
- * prefix; without a model (only /api/chat) the provider's default. */
-static enum err
-choose(struct context *context, struct request *request,
-       const struct provider_row **out)
-{
-	const struct proxy *proxy = context->state;
-	const struct provider_row *first = providers_first(&proxy->providers);
-	const struct provider_row *row = NULL;
-
-	if (request->api_provider.p) {
-		row = provider_of_name(request->api_provider);
-		if (row == NULL)
-			return refuse(context, ERR_BAD_FIELD, "api_provider",
-				      STR("api_provider is openai, anthropic, "
-					  "deepseek or demo"));
-	}
-	if (request->model.p == NULL) {
-		/* A house without any provider has one answer for all. */
-		if (row == NULL || first->key_name == NULL)
-			row = first;
-		request->model = str_of(row->default_model);
-	}
-	if (row == NULL)
-		row = provider_of_model(request->model);
-	if (row == NULL)
-		return refuse(context, ERR_MODEL_UNKNOWN, "model",
-			      arena_printf(context->arena,
-					   "no provider serves the model %.*s",
-					   STR_ARG(request->model)));
-	*out = row;
-	return check_is_on(context, row);
-}
 
 /* --- a request ------------------------------------------------------- */
 
-static bool
-is_hex(struct str s)
+static enum err
+refuse(struct context *context, enum err err, const struct why *why)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (!strchr("0123456789abcdef", s.p[i]) || s.p[i] == '\0')
-			return false;
-	}
-	return true;
-}
+	struct arena *arena = context->arena;
 
-/* W3C Trace Context, version 00. */
-static bool
-traceparent_is_valid(struct str s)
-{
-	return s.n == TRACEPARENT_BYTES && str_starts(s, STR("00-")) &&
-	       s.p[35] == '-' && s.p[52] == '-' &&
-	       is_hex(str_bytes(s.p + 3, 32)) &&
-	       is_hex(str_bytes(s.p + 36, 16)) &&
-	       is_hex(str_bytes(s.p + 53, 2));
+	if (why->text[0])
+		context->failure.message = arena_str(arena, str_of(why->text));
+	if (why->field[0])
+		context->failure.field = arena_str(arena, str_of(why->field));
+	return err;
 }
 
 static void
@@ -120,33 +42,6 @@ set_deadlines(struct job *job, int64_t asked_ns)
 	asked_ns -= PROXY_MARGIN_MS * NS_PER_MS;
 	job->total_ns = own_ns < asked_ns ? own_ns : asked_ns;
 	job->expires_ns = own_ns + PROXY_EXPIRES_EXTRA_MS * NS_PER_MS;
-}
-
-/* Copies what the job needs: in and request do not outlive the turn. */
-static enum err
-fill(struct job *job, const struct ai_request *in,
-     const struct request *request, const struct provider_row *row)
-{
-	struct str domain = request->domain.p ? request->domain : in->domain;
-
-	job->shape = request->shape;
-	job->row = row;
-	job->request_id = job_keep(
-	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
-	job->key = job_keep(job->key_text, sizeof(job->key_text), in->key);
-	job->domain =
-	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
-	job->model =
-	    job_keep(job->model_text, sizeof(job->model_text), request->model);
-	job->is_stream = request->is_stream;
-	job->is_usage_wanted = request->is_usage_wanted;
-	job->prompt_tokens = request->prompt_tokens;
-	if (traceparent_is_valid(in->traceparent))
-		snprintf(job->trace_header, sizeof(job->trace_header),
-			 "traceparent: %.*s", STR_ARG(in->traceparent));
-	request_write_openai(request, request->model, row->max_tokens_name,
-			     &job->body);
-	return job->body.is_failed ? ERR_NO_MEMORY : ERR_OK;
 }
 
 static enum err
@@ -163,28 +58,26 @@ handle_ai_request(struct context *context, const void *in_, void *out)
 
 	(void)out;
 	if (!request_shape_of(in->shape, &shape))
-		return refuse(context, ERR_BAD_FIELD, "shape",
-			      STR("this version does not speak that shape"));
+		return refuse(
+		    context,
+		    why_field(&why, ERR_BAD_FIELD, "shape",
+			      "this version does not speak that shape"),
+		    &why);
 	err = request_read(&request, shape, in->body, context->arena, &why);
-	if (err == ERR_OK)
-		err = choose(context, &request, &row);
-	else if (why.text[0])
-		refuse(context, err, NULL,
-		       arena_str(context->arena, str_of(why.text)));
-	if (why.field[0])
-		context->failure.field =
-		    arena_str(context->arena, str_of(why.field));
+	if (err != ERR_OK)
+		return refuse(context, err, &why);
+	err = proxy_choose(context, &request, &row);
 	if (err != ERR_OK)
 		return err;
 	job = job_new(proxy);
 	if (job == NULL)
 		return ERR_OVERLOADED;
 	set_deadlines(job, context->deadline_ns);
-	err = fill(job, in, &request, row);
+	err = job_fill(job, in, &request, row, &why);
 	if (err != ERR_OK) {
 		job->stage = JOB_SETTLED;
 		job_check(job);
-		return err;
+		return refuse(context, err, &why);
 	}
 	job->attempt = proxy->next_attempt++;
 	job->from = context->from;

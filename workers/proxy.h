@@ -1,7 +1,8 @@
 /*
  * proxy: what the files of the proxy share: one job for each AI request, from
  * its arrival until it is answered and settled. Who does what:
- *   proxy.c         the worker: rows, open, close; which provider is meant
+ *   proxy.c         the worker: rows, open, close
+ *   proxy_request.c which provider is meant, and what it is sent
  *   proxy_job.c     jobs come and go; the client leaves
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
  *   proxy_keys.c    which key a call gets, and what becomes of one refused
@@ -22,6 +23,7 @@
 #include "workers/pool.h"
 #include "workers/providers/providers.h"
 #include "workers/request.h"
+#include "workers/translate.h"
 
 #define PROXY_JOBS_MAX 4096u
 #define PROXY_JOBS_KEPT 512u		  /* for reuse */
@@ -43,6 +45,11 @@
 	10000 /* then a silent stream begins without bytes */
 #define PROXY_EXPIRES_EXTRA_MS 30000 /* reservation beyond the deadline */
 #define PROXY_MARGIN_MS 100	     /* our deadline is before the asker's */
+/* A request's body and what is put into it for us, or its translation. */
+#define PROXY_BODY_BYTES_MAX (12u << 20)
+#define PROXY_HEADER_BYTES_MAX                                                 \
+	2048 /* of a request, beside the constant ones                         \
+	      */
 
 /* The vendor's keys, as the ledger and the settings have them. */
 struct proxy_keys {
@@ -115,8 +122,10 @@ struct job {
 	struct str model;
 	bool is_stream;
 	bool is_usage_wanted;
+	bool is_thinking_wanted; /* by an Anthropic client */
 	int64_t prompt_tokens;
-	struct buf body; /* for the provider */
+	struct buf body;    /* for the provider */
+	struct buf headers; /* likewise: lines with a NUL behind each */
 
 	/* Deadlines, monotonic. */
 	int64_t began_ns;
@@ -162,6 +171,7 @@ struct job {
 	struct sse sse;
 	struct buf in; /* a body that is not a stream */
 	struct provider_usage usage;
+	struct translate_stream *translation; /* NULL: passed as it comes */
 	size_t text_bytes;
 	struct str text; /* of a JSON answer: raw, in `in` */
 	struct str model_said;
@@ -185,7 +195,6 @@ struct job {
 	char model_said_text[129];
 	char license_id_text[33];
 	char failure_text[321];
-	char trace_header[80];
 };
 
 /* A log line with the request's id on it. */
@@ -195,6 +204,22 @@ struct job {
 		log_warn(__VA_ARGS__);                                         \
 		log_request(STR_NONE);                                         \
 	} while (0)
+
+/* Whose shape the client speaks; /api/chat is made in OpenAI's. */
+static inline enum ai_shape
+job_client_shape(const struct job *job)
+{
+	return job->shape == REQUEST_ANTHROPIC ? AI_ANTHROPIC : AI_OPENAI;
+}
+
+/* The client speaks another shape than the provider. /api/chat has one of its
+ * own, which is made of what any provider's wire reads. */
+static inline bool
+job_is_translated(const struct job *job)
+{
+	return job->shape != REQUEST_CHAT &&
+	       job_client_shape(job) != job->row->wire->shape;
+}
 
 static inline struct job *
 job_of(void *ctx)
@@ -215,6 +240,18 @@ void job_drop(struct job *job);
 void jobs_fini(struct proxy *proxy);
 void job_cancelled(struct job *job);
 void job_credit(struct job *job);
+
+/* --- proxy_request.c */
+/* Which provider and, where none was named, which model a request means.
+ * BAD_FIELD, MODEL_UNKNOWN: context's failure says why. */
+enum err proxy_choose(struct context *context, struct request *request,
+		      const struct provider_row **out);
+/* Copies what the job needs of them and makes body and headers for the
+ * provider: in and request do not outlive the turn. BAD_FIELD: a field that
+ * the provider's shape has no place for, in why. */
+enum err job_fill(struct job *job, const struct ai_request *in,
+		  const struct request *request, const struct provider_row *row,
+		  struct why *why);
 
 /* --- proxy_ledger.c */
 void job_reserve(struct job *job);
@@ -252,6 +289,7 @@ void job_call(struct job *job);
 
 /* --- proxy_read.c */
 void job_read_reset(struct job *job);
+void job_translation_end(struct job *job);
 void job_read_head(struct job *job, const struct upstream_head *head);
 enum upstream_take job_read_body(struct job *job, struct str bytes);
 /* The 2xx answer is over (err: as it ended): settles and answers. */

@@ -173,7 +173,7 @@ add_chat_answer(struct job *job)
 static void
 add_tail(struct job *job)
 {
-	if (job->shape == REQUEST_OPENAI) {
+	if (job->shape != REQUEST_CHAT) {
 		buf_add_str(&job->out, buf_str(&job->tail));
 	} else if (job->is_sse) {
 		buf_add_z(&job->out, "data: {\"done\":true,");

@@ -92,8 +92,13 @@ pass_error(struct job *job)
 	struct arena arena;
 
 	job_settlement(job, NULL, err);
-	if (job->shape == REQUEST_OPENAI &&
-	    json_check(buf_str(&job->in), &root)) {
+	if (job_is_translated(job)) {
+		job->out_status = job->status;
+		translate_error(job->row->wire->shape, job->status,
+				buf_str(&job->in), job->request_id, &job->out);
+		job_answer_end(job, false);
+	} else if (job->shape != REQUEST_CHAT &&
+		   json_check(buf_str(&job->in), &root)) {
 		job->out_status = job->status;
 		buf_add_str(&job->out, buf_str(&job->in));
 		job_answer_end(job, false);
@@ -292,7 +297,7 @@ job_call_once(void *ctx)
 	    provider_target(&proxy->providers, job->row);
 	struct upstream_ask ask = {
 	    .body = buf_str(&job->body),
-	    .extra = job->trace_header[0] ? job->trace_header : NULL,
+	    .extra = buf_str(&job->headers),
 	    .handler = &handler,
 	    .ctx = job,
 	};

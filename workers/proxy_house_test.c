@@ -62,10 +62,52 @@ provide_big(int fd, size_t bytes)
 }
 
 static bool
+provide_claude_stream(int fd, struct str request)
+{
+	scripted_sse_head(fd);
+	scripted_chunk(fd, STR(CLAUDE_START));
+	scripted_chunk(fd, STR(CLAUDE_EVENT("ping", "") CLAUDE_DELTA("one ")));
+	if (text_has(request, "claude-error")) {
+		scripted_chunk(
+		    fd, STR(CLAUDE_EVENT("error",
+					 ",\"error\":{\"type\":"
+					 "\"overloaded_error\",\"message\":"
+					 "\"secret words\"}")));
+		scripted_wait_gone(fd);
+		return false;
+	}
+	scripted_chunk(fd, STR(CLAUDE_DELTA("two") "event: content"));
+	if (text_has(request, "claude-cut"))
+		return false;
+	scripted_chunk(fd, STR("_x\ndata: {\"type\":\"content_x\"}\n\n"));
+	scripted_chunk(fd, STR(CLAUDE_END));
+	scripted_chunk_end(fd);
+	return true;
+}
+
+static bool
+provide_claude(int fd, struct str request)
+{
+	const char *json = "application/json";
+
+	if (text_has(request, "\"stream\":true"))
+		return provide_claude_stream(fd, request);
+	if (text_has(request, "claude-400"))
+		scripted_answer(fd, 400, json, "", STR(CLAUDE_REFUSAL));
+	else if (text_has(request, "claude-529"))
+		scripted_answer(fd, 529, json, "", STR("{}"));
+	else
+		scripted_answer(fd, 200, json, "", STR(CLAUDE_ANSWER));
+	return true;
+}
+
+static bool
 provide(int fd, struct str request, unsigned nth)
 {
 	const char *json = "application/json";
 
+	if (str_starts(request, STR("POST /v1/messages ")))
+		return provide_claude(fd, request);
 	if (text_has(request, "\"stream\":true"))
 		return provide_stream(fd, request);
 	if (text_has(request, "gpt-503") && nth == 1)
@@ -287,10 +329,15 @@ run_proxy(const struct house *house, const char *openai_key,
 {
 	static char name[] = "chatello-proxy", flag[] = "--data", data[] = "d";
 	char *argv[] = {name, flag, data, NULL};
+	char claude_base[64]; /* the same without its /v1 */
 
+	snprintf(claude_base, sizeof(claude_base), "http://127.0.0.1:%d",
+		 house->provider.port);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setenv("OPENAI_API_KEY", openai_key, 1);
 	setenv("OPENAI_BASE_URL", house->provider.base, 1);
+	setenv("ANTHROPIC_API_KEY", openai_key[0] ? "sk-claude" : "", 1);
+	setenv("ANTHROPIC_BASE_URL", claude_base, 1);
 	setenv("DEEPSEEK_API_KEY", "", 1);
 	setenv("CHATELLO_UPSTREAM_SILENCE_MS", silence_ms, 1);
 	exit(pool_main(&proxy_worker, 3, argv));
@@ -398,6 +445,13 @@ void
 house_ask(struct house *house, struct reply *reply, const char *shape,
 	  struct str body)
 {
+	house_ask_with(house, reply, shape, body, &(struct house_headers){0});
+}
+
+void
+house_ask_with(struct house *house, struct reply *reply, const char *shape,
+	       struct str body, const struct house_headers *headers)
+{
 	struct bus_ask ask = {.type = MSG_ai_request,
 			      .deadline_ms = 60000,
 			      .fn = on_reply,
@@ -417,6 +471,8 @@ house_ask(struct house *house, struct reply *reply, const char *shape,
 	request.traceparent =
 	    STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
 	request.body = body;
+	request.anthropic_version = str_of(headers->version);
+	request.anthropic_beta = str_of(headers->beta);
 	buf_init(&out, 2 * BODY_BYTES_MAX);
 	schema_encode(&ai_request_schema, &request, &out);
 	ask.body = buf_str(&out);

@@ -34,6 +34,46 @@
 #define STREAM_END                                                             \
 	"data: {\"choices\":[],\"usage\":" USAGE "}\n\ndata: [DONE]\n\n"
 
+/* Of the provider of Anthropic's shape: 20 tokens in, of them 8 read from and 4
+ * written to a cache; 5 out. */
+#define CLAUDE_USAGE                                                           \
+	"{\"input_tokens\":8,\"cache_creation_input_tokens\":4,"               \
+	"\"cache_read_input_tokens\":8,\"output_tokens\":5}"
+#define CLAUDE_ANSWER                                                          \
+	"{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\","       \
+	"\"model\":\"claude-json-1\",\"content\":[{\"type\":\"text\","         \
+	"\"text\":\"Hi \\u00e8\"}],\"stop_reason\":\"end_turn\","              \
+	"\"stop_sequence\":null,\"usage\":" CLAUDE_USAGE "}"
+#define CLAUDE_REFUSAL                                                         \
+	"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","   \
+	"\"message\":\"bad stop\"},\"request_id\":\"req_1\"}"
+#define CLAUDE_EVENT(type, members)                                            \
+	"event: " type "\ndata: {\"type\":\"" type "\"" members "}\n\n"
+#define CLAUDE_DELTA(text)                                                     \
+	CLAUDE_EVENT("content_block_delta",                                    \
+		     ",\"index\":0,\"delta\":{\"type\":\"text_delta\","        \
+		     "\"text\":\"" text "\"}")
+#define CLAUDE_START                                                           \
+	CLAUDE_EVENT("message_start",                                          \
+		     ",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","    \
+		     "\"role\":\"assistant\",\"model\":\"claude-s-1\","        \
+		     "\"content\":[],\"stop_reason\":null,\"usage\":{"         \
+		     "\"input_tokens\":3,\"output_tokens\":1}}")               \
+	CLAUDE_EVENT("content_block_start",                                    \
+		     ",\"index\":0,\"content_block\":{\"type\":\"text\","      \
+		     "\"text\":\"\"}")
+#define CLAUDE_END                                                             \
+	CLAUDE_EVENT("content_block_stop", ",\"index\":0")                     \
+	CLAUDE_EVENT("message_delta",                                          \
+		     ",\"delta\":{\"stop_reason\":\"end_turn\","               \
+		     "\"stop_sequence\":null},\"usage\":" CLAUDE_USAGE)        \
+	CLAUDE_EVENT("message_stop", "")
+
+#define CLAUDE(model)                                                          \
+	STR("{\"model\":\"" model "\",\"max_tokens\":99," MESSAGES "}")
+#define CLAUDE_STREAM(model)                                                   \
+	STR("{\"model\":\"" model                                              \
+	    "\",\"max_tokens\":99,\"stream\":true," MESSAGES "}")
 #define OPENAI(model) STR("{\"model\":\"" model "\"," MESSAGES "}")
 #define OPENAI_STREAM(model)                                                   \
 	STR("{\"model\":\"" model "\",\"stream\":true," MESSAGES "}")
@@ -82,6 +122,12 @@ struct reply {
 	unsigned parts;
 };
 
+/* Headers that a client of Anthropic's shape sends. */
+struct house_headers {
+	const char *version;
+	const char *beta;
+};
+
 bool text_has(struct str s, const char *text);
 
 /* openai_key "": no provider is on. Returns when the proxy can be asked. */
@@ -97,6 +143,8 @@ void house_ask(struct house *house, struct reply *reply, const char *shape,
 	       struct str body);
 void house_ask_whole(struct house *house, struct reply *reply,
 		     const char *shape, struct str body);
+void house_ask_with(struct house *house, struct reply *reply, const char *shape,
+		    struct str body, const struct house_headers *headers);
 void house_turn_until(struct house *house, const bool *flag);
 void house_turn_until_settled(struct house *house, unsigned settles);
 

@@ -22,8 +22,8 @@ job_make(void)
 
 	if (job == NULL)
 		return NULL;
-	/* A request's body and what is put into it for us. */
-	buf_init(&job->body, (8u << 20) + 4096);
+	buf_init(&job->body, PROXY_BODY_BYTES_MAX);
+	buf_init(&job->headers, PROXY_HEADER_BYTES_MAX);
 	buf_init(&job->in, PROXY_ANSWER_BYTES_MAX);
 	/* A JSON answer with another envelope; a stream's largest event. */
 	buf_init(&job->out, PROXY_ANSWER_BYTES_MAX + 4096);
@@ -36,6 +36,7 @@ static void
 job_destroy(struct job *job)
 {
 	buf_fini(&job->body);
+	buf_fini(&job->headers);
 	buf_fini(&job->in);
 	buf_fini(&job->out);
 	buf_fini(&job->tail);
@@ -72,17 +73,19 @@ job_new(struct proxy *proxy)
 static void
 job_wipe(struct job *job)
 {
-	struct buf body = job->body, in = job->in;
+	struct buf body = job->body, headers = job->headers, in = job->in;
 	struct buf out = job->out, tail = job->tail;
 	struct sse sse = job->sse;
 
 	explicit_bzero(job, sizeof(*job));
 	job->body = body;
+	job->headers = headers;
 	job->in = in;
 	job->out = out;
 	job->tail = tail;
 	job->sse = sse;
 	buffer_keep(&job->body);
+	buffer_keep(&job->headers);
 	buffer_keep(&job->in);
 	buffer_keep(&job->out);
 	buffer_keep(&job->tail);
@@ -98,6 +101,7 @@ job_free(struct job *job)
 
 	loop_timer_clear(proxy->loop, &job->step);
 	loop_timer_clear(proxy->loop, &job->watch);
+	job_translation_end(job);
 	*job->at = job->next;
 	if (job->next)
 		job->next->at = job->at;

@@ -47,7 +47,7 @@ add_conf_keys(const struct proxy *proxy, struct key_pool *pool, struct why *why)
 		const char *key = provider_conf_key(row, proxy->conf);
 		const char *reason;
 
-		if (key[0] == '\0' || row->wire == NULL)
+		if (key[0] == '\0')
 			continue;
 		if (!provider_key_is_valid(str_of(key), &reason))
 			return why_set(why, ERR_CONFIG, "%s: %s", row->key_name,
@@ -68,7 +68,7 @@ add_sealed_key(const struct proxy *proxy, const struct sealed_key *sealed,
 	struct str key;
 	enum err err;
 
-	if (row == NULL || row->key_name == NULL || row->wire == NULL)
+	if (row == NULL || row->key_name == NULL)
 		return;
 	err = crypto_open_sealed(proxy->keys.crypto, sealed->sealed_key,
 				 identity, arena, &key);

@@ -7,6 +7,8 @@
 #include "lib/clock.h"
 #include "workers/proxy.h"
 
+#include <stdlib.h>
+
 #define NS_PER_MS INT64_C(1000000)
 
 void
@@ -29,6 +31,45 @@ job_read_reset(struct job *job)
 	provider_usage_clear(&job->usage);
 }
 
+/* --- translation ----------------------------------------------------- */
+
+static struct translate_how
+translate_how(const struct job *job)
+{
+	return (struct translate_how){
+	    .from = job->row->wire->shape,
+	    .to = job_client_shape(job),
+	    .created_s = clock_wall_ms() / 1000,
+	    .id = job->request_id,
+	    .model = job->model,
+	    .is_usage_wanted = job->is_usage_wanted,
+	    .is_thinking_wanted = job->is_thinking_wanted,
+	    .prompt_tokens = job->prompt_tokens,
+	};
+}
+
+/* Without memory for it the first event is refused. */
+static void
+translation_begin(struct job *job)
+{
+	struct translate_how how = translate_how(job);
+
+	job_translation_end(job);
+	job->translation = malloc(sizeof(*job->translation));
+	if (job->translation)
+		translate_stream_init(job->translation, &how);
+}
+
+void
+job_translation_end(struct job *job)
+{
+	if (job->translation == NULL)
+		return;
+	translate_stream_fini(job->translation);
+	free(job->translation);
+	job->translation = NULL;
+}
+
 static bool
 is_2xx(int status)
 {
@@ -48,6 +89,8 @@ job_read_head(struct job *job, const struct upstream_head *head)
 		type.n = sse.n;
 	job->is_sse =
 	    job->is_stream && is_2xx(head->status) && str_eq_nocase(type, sse);
+	if (job->is_sse && job_is_translated(job))
+		translation_begin(job);
 }
 
 /* The model that answered, from its raw JSON string; names with escapes are
@@ -66,20 +109,31 @@ take_model(struct job *job, struct str raw)
 /* --- streams --------------------------------------------------------- */
 
 static void
+pass_text(struct job *job, struct str text)
+{
+	if (text.n <= 2)
+		return;
+	buf_add_z(&job->out, "data: {\"delta\":");
+	buf_add_str(&job->out, text);
+	buf_add_z(&job->out, "}\n\n");
+}
+
+/* What the last event of the provider becomes waits for the settlement. */
+static bool
 pass_event(struct job *job, const struct sse_event *event,
 	   const struct provider_event *said)
 {
-	if (job->shape == REQUEST_CHAT) {
-		if (said->text.n <= 2)
-			return;
-		buf_add_z(&job->out, "data: {\"delta\":");
-		buf_add_str(&job->out, said->text);
-		buf_add_z(&job->out, "}\n\n");
-	} else if (said->is_done) {
-		buf_add_str(&job->tail, event->raw);
-	} else if (!said->is_usage_only || job->is_usage_wanted) {
-		buf_add_str(&job->out, event->raw);
-	}
+	struct buf *out = said->is_done ? &job->tail : &job->out;
+
+	if (job->shape == REQUEST_CHAT)
+		pass_text(job, said->text);
+	else if (job_is_translated(job))
+		return job->translation &&
+		       translate_stream_event(job->translation, event,
+					      &job->usage, out) == ERR_OK;
+	else if (!said->is_usage_only || job->is_usage_wanted)
+		buf_add_str(out, event->raw);
+	return !out->is_failed;
 }
 
 static bool
@@ -97,8 +151,7 @@ on_event(void *ctx, const struct sse_event *event)
 	take_model(job, said.model);
 	job->text_bytes += said.text_bytes;
 	job->is_done = said.is_done;
-	pass_event(job, event, &said);
-	return !job->out.is_failed && !job->tail.is_failed;
+	return pass_event(job, event, &said);
 }
 
 static enum upstream_take
@@ -146,13 +199,15 @@ at_most(int64_t n, int64_t max)
 }
 
 /* Disjoint classes: what was read from or written to a cache is no fresh
- * input. */
+ * input. Of a stream that was cut, the provider's last word on the output may
+ * be an early one: what came is counted too. */
 static void
-settlement_count(struct job *job)
+settlement_count(struct job *job, bool is_partial)
 {
 	const struct provider_usage *usage = &job->usage;
 	struct settlement *out = &job->settlement;
 	int64_t prompt = known_or(usage->prompt, job->prompt_tokens);
+	int64_t came = request_estimate_tokens(job->text_bytes);
 
 	out->cache_read = at_most(known_or(usage->cache_read, 0), prompt);
 	out->cache_write =
@@ -160,8 +215,9 @@ settlement_count(struct job *job)
 	out->cache_write_1h =
 	    at_most(known_or(usage->cache_write_1h, 0), out->cache_write);
 	out->input = prompt - out->cache_read - out->cache_write;
-	out->output =
-	    known_or(usage->output, request_estimate_tokens(job->text_bytes));
+	out->output = known_or(usage->output, came);
+	if (is_partial && out->output < came)
+		out->output = came;
 	out->reasoning = at_most(known_or(usage->reasoning, 0), out->output);
 }
 
@@ -180,7 +236,8 @@ job_settlement(struct job *job, const char *source, enum err err)
 				 ? (job->first_byte_ns - from_ns) / NS_PER_MS
 				 : SCHEMA_INT_NONE;
 	if (source)
-		settlement_count(job);
+		settlement_count(job,
+				 job->is_sse && strcmp(source, "partial") == 0);
 }
 
 static const char *
@@ -266,6 +323,30 @@ stream_end(struct job *job, enum err err)
 	job_settle(job);
 }
 
+/* What the client gets of it, which is billed whatever becomes of it here. */
+static enum err
+pass_body(struct job *job)
+{
+	struct translate_how how = translate_how(job);
+	struct arena arena;
+	enum err err;
+
+	if (job->shape == REQUEST_CHAT)
+		return ERR_OK;
+	if (!job_is_translated(job)) {
+		struct buf empty = job->out;
+
+		job->out = job->in;
+		job->in = empty;
+		return ERR_OK;
+	}
+	arena_init(&arena, 2 * PROXY_ANSWER_BYTES_MAX);
+	err = translate_answer(&how, buf_str(&job->in), &job->usage, &arena,
+			       &job->out);
+	arena_fini(&arena);
+	return err;
+}
+
 static void
 body_end(struct job *job, enum err err)
 {
@@ -290,13 +371,11 @@ body_end(struct job *job, enum err err)
 	take_model(job, said.model);
 	job->text = said.text;
 	job_settlement(job, source_of(job), ERR_OK);
-	if (job->shape == REQUEST_OPENAI) {
-		struct buf empty = job->out;
-
-		job->out = job->in;
-		job->in = empty;
-	}
-	job_answer_end(job, job->shape == REQUEST_CHAT);
+	err = pass_body(job);
+	if (err == ERR_OK)
+		job_answer_end(job, job->shape == REQUEST_CHAT);
+	else
+		job_answer_failure(job, err, STR_NONE, 0);
 	job_settle(job);
 }
 

@@ -11,6 +11,8 @@ enum member {
 	MEMBER_STREAM,
 	MEMBER_STREAM_OPTIONS,
 	MEMBER_MESSAGES,
+	MEMBER_SYSTEM,
+	MEMBER_TOOLS,
 	MEMBER_API_PROVIDER,
 	MEMBER_DOMAIN,
 	MEMBER_TEMPERATURE,
@@ -27,6 +29,8 @@ static const char *const member_names[MEMBER_COUNT] = {
     [MEMBER_STREAM] = "stream",
     [MEMBER_STREAM_OPTIONS] = "stream_options",
     [MEMBER_MESSAGES] = "messages",
+    [MEMBER_SYSTEM] = "system",
+    [MEMBER_TOOLS] = "tools",
     [MEMBER_API_PROVIDER] = "api_provider",
     [MEMBER_DOMAIN] = "domain",
     [MEMBER_TEMPERATURE] = "temperature",
@@ -51,6 +55,8 @@ request_shape_of(struct str name, enum request_shape *out)
 		*out = REQUEST_CHAT;
 	else if (str_eq(name, STR("openai")))
 		*out = REQUEST_OPENAI;
+	else if (str_eq(name, STR("anthropic")))
+		*out = REQUEST_ANTHROPIC;
 	else
 		return false;
 	return true;
@@ -175,7 +181,9 @@ take_messages(const struct reading *reading)
 		return why_field(reading->why, ERR_BAD_FIELD, "messages",
 				 "messages is empty: send at least one");
 	reading->out->messages = value;
-	reading->out->prompt_tokens = request_estimate_tokens(value.raw.n);
+	reading->out->prompt_tokens = request_estimate_tokens(
+	    value.raw.n + reading->members[MEMBER_SYSTEM].raw.n +
+	    reading->members[MEMBER_TOOLS].raw.n);
 	return ERR_OK;
 }
 
@@ -262,7 +270,8 @@ take_all(const struct reading *reading)
 	if (out->model.p == NULL)
 		return why_field(reading->why, ERR_BAD_FIELD, "model",
 				 "model is missing: name one of /v1/models");
-	return take_stream_options(reading);
+	return out->shape == REQUEST_OPENAI ? take_stream_options(reading)
+					    : ERR_OK;
 }
 
 enum err
@@ -325,9 +334,10 @@ write_stream_options(const struct request *request, struct buf *out)
 }
 
 static void
-write_openai(const struct request *request, struct buf *out)
+write_as_it_came(const struct request *request, struct buf *out)
 {
-	bool is_forced = request->is_stream && !request->is_usage_wanted;
+	bool is_forced = request->shape == REQUEST_OPENAI &&
+			 request->is_stream && !request->is_usage_wanted;
 	struct json_walk walk = json_walk(request->root);
 	bool is_first = true;
 	struct json_value value;
@@ -376,11 +386,11 @@ write_chat(const struct request *request, struct str model,
 }
 
 void
-request_write_openai(const struct request *request, struct str model,
-		     const char *max_tokens_name, struct buf *out)
+request_write(const struct request *request, struct str model,
+	      const char *max_tokens_name, struct buf *out)
 {
 	if (request->shape == REQUEST_CHAT)
 		write_chat(request, model, max_tokens_name, out);
 	else
-		write_openai(request, out);
+		write_as_it_came(request, out);
 }

@@ -15,8 +15,9 @@
 #define REQUEST_OUTPUT_TOKENS_MAX 1000000
 
 enum request_shape {
-	REQUEST_CHAT,	/* POST /api/chat */
-	REQUEST_OPENAI, /* POST /v1/chat/completions */
+	REQUEST_CHAT,	   /* POST /api/chat */
+	REQUEST_OPENAI,	   /* POST /v1/chat/completions */
+	REQUEST_ANTHROPIC, /* POST /v1/messages */
 };
 
 /* A member that was not there has raw.p == NULL; strings point into the body
@@ -34,22 +35,24 @@ struct request {
 	bool is_stream;
 	bool is_usage_wanted;  /* stream_options.include_usage is true */
 	bool has_own_members;  /* api_provider, domain: not the provider's */
-	int64_t prompt_tokens; /* estimate from the bytes of the messages */
+	int64_t prompt_tokens; /* estimate from the bytes of messages, system
+				  and tools */
 };
 
-/* "chat" or "openai"; false for another name. */
+/* "chat", "openai" or "anthropic"; false for another name. */
 bool request_shape_of(struct str name, enum request_shape *out);
 
 /* BAD_REQUEST: no JSON object. BAD_FIELD: the field in why. NO_MEMORY. */
 enum err request_read(struct request *out, enum request_shape shape,
 		      struct str body, struct arena *arena, struct why *why);
 
-/* Appends the body for a provider of OpenAI's shape. REQUEST_OPENAI: the bytes
- * that came; for a stream with stream_options.include_usage forced to true;
- * without the members that are for us. REQUEST_CHAT: made of the members that
- * came; max_tokens_name is the member's name at that provider. */
-void request_write_openai(const struct request *request, struct str model,
-			  const char *max_tokens_name, struct buf *out);
+/* Appends the body for a provider of the client's shape. REQUEST_OPENAI and
+ * REQUEST_ANTHROPIC: the bytes that came, without the members that are for us;
+ * the former, for a stream, with stream_options.include_usage forced to true.
+ * REQUEST_CHAT: in OpenAI's shape, made of the members that came;
+ * max_tokens_name is the member's name at that provider. */
+void request_write(const struct request *request, struct str model,
+		   const char *max_tokens_name, struct buf *out);
 
 /* Tokens in so many bytes of text, where nobody counted them. */
 int64_t request_estimate_tokens(size_t bytes);

@@ -40,9 +40,8 @@ check_written(enum request_shape shape, struct str body, struct str want)
 
 	CHECK_OK(read_as(&request, shape, body, &why));
 	buf_init(&out, 1u << 20);
-	request_write_openai(&request,
-			     request.model.p ? request.model : STR("m-1"),
-			     "max_completion_tokens", &out);
+	request_write(&request, request.model.p ? request.model : STR("m-1"),
+		      "max_completion_tokens", &out);
 	CHECK_STR(buf_str(&out), want);
 	CHECK(json_check(buf_str(&out), &value));
 	buf_fini(&out);
@@ -267,4 +266,29 @@ TEST(request_shapes)
 	CHECK_INT(shape, REQUEST_OPENAI);
 	CHECK(!request_shape_of(STR("soap"), &shape));
 	CHECK(!request_shape_of(STR_NONE, &shape));
+}
+
+/* The bytes that came, but for what is ours. */
+TEST(request_anthropic_is_passed_as_it_came)
+{
+	static const char body[] =
+	    "{\"model\":\"claude-x\", "
+	    "\"max_tokens\":5,\"stream\":true," MESSAGES
+	    ",\"system\":\"Be brief.\",\"tools\":[{\"name\":\"t\"}]}";
+	struct request request;
+	struct why why;
+
+	CHECK_OK(read_as(&request, REQUEST_ANTHROPIC, str_of(body), &why));
+	CHECK(request.is_stream);
+	CHECK_STR(request.model, STR("claude-x"));
+	CHECK_INT(request.prompt_tokens, (33 + 11 + 14 + 3) / 4);
+	check_written(REQUEST_ANTHROPIC, str_of(body), str_of(body));
+	check_written(REQUEST_ANTHROPIC,
+		      STR("{\"model\":\"m\",\"domain\":\"a.example\"," MESSAGES
+			  ",\"api_provider\":\"anthropic\",\"max_tokens\":1}"),
+		      STR("{\"model\":\"m\"," MESSAGES ",\"max_tokens\":1}"));
+	check_refused(REQUEST_ANTHROPIC, STR("{" MESSAGES "}"), "model");
+	check_refused(REQUEST_ANTHROPIC,
+		      STR("{\"model\":\"m\",\"api_base\":\"x\"," MESSAGES "}"),
+		      "api_base");
 }

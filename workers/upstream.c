@@ -44,7 +44,7 @@ struct upstream_call {
 	CURL *easy;
 	const struct upstream_handler *handler;
 	void *ctx;
-	struct curl_slist *extra; /* one node, in front of target->headers */
+	struct curl_slist *extra; /* in front of target->headers */
 	struct curl_slist *auth;  /* one node, in front of all others */
 	unsigned sends;
 	size_t head_bytes;
@@ -171,6 +171,19 @@ auth_free(struct upstream_call *call)
 	call->auth = NULL;
 }
 
+/* Those that are the call's own, not the target's behind them. */
+static void
+extra_free(struct upstream_call *call)
+{
+	struct curl_slist *node = call->extra;
+
+	while (node->next && node->next != call->target->headers)
+		node = node->next;
+	node->next = NULL;
+	curl_slist_free_all(call->extra);
+	call->extra = NULL;
+}
+
 /* Takes the call off curl; it waits for the next one or is freed. */
 static void
 call_retire(struct upstream_call *call)
@@ -182,9 +195,7 @@ call_retire(struct upstream_call *call)
 	if (call->extra) {
 		curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER,
 				 target->headers);
-		call->extra->next = NULL;
-		curl_slist_free_all(call->extra);
-		call->extra = NULL;
+		extra_free(call);
 	}
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, "");
 	if (target->free_count >= FREE_CALLS_MAX) {
@@ -560,24 +571,35 @@ auth_set(struct upstream_call *call, const char *header)
 }
 
 static bool
+extra_set(struct upstream_call *call, struct str lines)
+{
+	struct curl_slist *last = NULL;
+
+	for (size_t at = 0; at < lines.n; at += strlen(lines.p + at) + 1) {
+		struct curl_slist *list =
+		    curl_slist_append(call->extra, lines.p + at);
+
+		if (list == NULL)
+			return false;
+		call->extra = list;
+		last = last ? last->next : list;
+	}
+	last->next = call->target->headers;
+	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->extra);
+	return true;
+}
+
+static bool
 call_set(struct upstream_call *call, const struct upstream_ask *ask)
 {
-	struct upstream_target *target = call->target;
-
 	call->handler = ask->handler;
 	call->ctx = ask->ctx;
 	call->sends = 0;
 	call->head_bytes = 0;
 	call->head = (struct upstream_head){0, STR_NONE, -1};
 	call->is_paused = false;
-	if (ask->extra) {
-		call->extra = curl_slist_append(NULL, ask->extra);
-		if (call->extra == NULL)
-			return false;
-		call->extra->next = target->headers;
-		curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->extra);
-	}
-	if (ask->auth && !auth_set(call, ask->auth))
+	if ((ask->extra.n && !extra_set(call, ask->extra)) ||
+	    (ask->auth && !auth_set(call, ask->auth)))
 		return false;
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
 			 (curl_off_t)ask->body.n);

@@ -64,8 +64,8 @@ struct upstream_handler {
 };
 
 struct upstream_ask {
-	struct str body;   /* lives until the end or the abort */
-	const char *extra; /* one more "Name: value" header, or NULL */
+	struct str body;  /* lives until the end or the abort */
+	struct str extra; /* more "Name: value" headers, a NUL behind each */
 	const struct upstream_handler *handler;
 	void *ctx;
 	const char *auth; /* the header with the key, wiped when the call is

@@ -115,7 +115,7 @@ setup_close(struct setup *setup)
 
 static void
 call_begin(struct setup *setup, struct seen *seen, struct str body,
-	   const char *extra)
+	   struct str extra)
 {
 	struct upstream_ask ask = {body, extra, &handler, seen, NULL};
 
@@ -152,7 +152,7 @@ TEST(upstream_calls_and_keeps_its_connection)
 
 	setup_open(&setup, answer_echo);
 	for (unsigned i = 1; i <= 3; i++) {
-		call_begin(&setup, &seen, STR("{\"a\":1}"), NULL);
+		call_begin(&setup, &seen, STR("{\"a\":1}"), STR_NONE);
 		call_finish(&setup, &seen);
 		CHECK_OK(seen.end.err);
 		CHECK_INT(seen.end.sends, 1);
@@ -172,21 +172,23 @@ TEST(upstream_calls_and_keeps_its_connection)
 	setup_close(&setup);
 }
 
-TEST(upstream_one_extra_header)
+TEST(upstream_extra_headers)
 {
-	static const char trace[] = "traceparent: 00-1-2-01";
+	static const char lines[] = "traceparent: 00-1-2-01\0x-more: a";
 	struct setup setup;
 	struct seen seen;
 
 	setup_open(&setup, answer_echo);
-	call_begin(&setup, &seen, STR("{}"), trace);
+	call_begin(&setup, &seen, STR("{}"), str_bytes(lines, sizeof(lines)));
 	call_finish(&setup, &seen);
-	CHECK(scripted_last_has(&setup.scripted, trace));
+	CHECK(scripted_last_has(&setup.scripted, "traceparent: 00-1-2-01\r\n"));
+	CHECK(scripted_last_has(&setup.scripted, "x-more: a\r\n"));
 	CHECK(scripted_last_has(&setup.scripted,
 				"Authorization: Bearer test-key\r\n"));
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK(!scripted_last_has(&setup.scripted, "traceparent"));
+	CHECK(!scripted_last_has(&setup.scripted, "x-more"));
 	CHECK(scripted_last_has(&setup.scripted,
 				"Authorization: Bearer test-key\r\n"));
 	setup_close(&setup);
@@ -200,7 +202,7 @@ TEST(upstream_nobody_listens)
 	setup_open(&setup, answer_echo);
 	upstream_target_close(setup.target);
 	target_at(&setup, "http://127.0.0.1:1/v1/");
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
 	CHECK_INT(seen.end.sends, 0);
@@ -246,7 +248,7 @@ TEST(upstream_heads_are_understood)
 
 	setup_open(&setup, answer_limits);
 	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
-		call_begin(&setup, &seen, STR("{}"), NULL);
+		call_begin(&setup, &seen, STR("{}"), STR_NONE);
 		call_finish(&setup, &seen);
 		CHECK_OK(seen.end.err);
 		CHECK_INT(seen.heads, 1);
@@ -274,12 +276,12 @@ TEST(upstream_cut_answers)
 	struct seen seen;
 
 	setup_open(&setup, answer_cut);
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
 	CHECK_INT(seen.end.sends, 1);
 	CHECK_INT(seen.heads, 0);
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
 	CHECK_INT(seen.heads, 1);
@@ -306,7 +308,7 @@ TEST(upstream_pauses_and_resumes)
 	struct seen seen;
 
 	setup_open(&setup, answer_big);
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	seen.pause_at = 5;
 	while (!seen.is_paused)
 		CHECK_OK(loop_turn(setup.loop, 1000));
@@ -320,7 +322,7 @@ TEST(upstream_pauses_and_resumes)
 	CHECK_OK(seen.end.err);
 	CHECK_INT(seen.body_bytes, BIG_BYTES);
 	/* Refused in mid-answer, also out of a pause. */
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	seen.pause_at = 2;
 	while (!seen.is_paused)
 		CHECK_OK(loop_turn(setup.loop, 1000));
@@ -352,18 +354,18 @@ TEST(upstream_abort_closes_at_once)
 	struct seen seen;
 
 	setup_open(&setup, answer_never);
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	while (seen.bodies == 0)
 		CHECK_OK(loop_turn(setup.loop, 1000));
 	upstream_abort(seen.call);
 	while (setup.scripted.shared->gone == 0)
 		CHECK_OK(loop_turn(setup.loop, 1));
 	CHECK_INT(seen.ends, 0);
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_OK(seen.end.err);
 	/* Given up before anything happened. */
-	call_begin(&setup, &seen, STR("{}"), NULL);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	upstream_abort(seen.call);
 	CHECK_INT(setup.scripted.shared->requests, 2);
 	setup_close(&setup);

@@ -8,9 +8,9 @@
 
 #define DEMO_TEXT                                                              \
 	"[demo] This answer comes from Chatello itself, not from an AI: no "   \
-	"provider is switched on. Set OPENAI_API_KEY or DEEPSEEK_API_KEY and " \
-	"start again to get real answers. Your licence was checked and this "  \
-	"request was counted."
+	"provider is switched on. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or "   \
+	"DEEPSEEK_API_KEY and start again to get real answers. Your licence "  \
+	"was checked and this request was counted."
 
 static void
 write_head(const struct demo_ask *ask, const char *object, struct buf *out)

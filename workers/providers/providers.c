@@ -3,6 +3,8 @@
  */
 #include "workers/providers/providers.h"
 
+#include "workers/providers/models.h"
+
 /* clang-format off */
 const struct provider_row provider_rows[PROVIDER_COUNT] = {
 	{
@@ -14,18 +16,18 @@ const struct provider_row provider_rows[PROVIDER_COUNT] = {
 		.key_header = "Authorization: Bearer ",
 		.default_model = "gpt-4o-mini",
 		.max_tokens_name = "max_completion_tokens",
-		.prefixes = {"gpt-", "chatgpt-", "o#", "ft:gpt-"},
+		.models = {"gpt-*", "chatgpt-*", "o#*", "ft:gpt-*"},
 	},
 	{
 		.name = "anthropic",
-		.wire = NULL,
+		.wire = &anthropic_wire,
 		.key_name = "ANTHROPIC_API_KEY",
 		.key_at = offsetof(struct conf, anthropic_api_key),
 		.base_url_at = offsetof(struct conf, anthropic_base_url),
 		.key_header = "x-api-key: ",
-		.default_model = NULL,
+		.default_model = "claude-haiku-4-5",
 		.max_tokens_name = "max_tokens",
-		.prefixes = {"claude-"},
+		.models = {"claude-*"},
 	},
 	{
 		.name = "deepseek",
@@ -36,7 +38,7 @@ const struct provider_row provider_rows[PROVIDER_COUNT] = {
 		.key_header = "Authorization: Bearer ",
 		.default_model = "deepseek-chat",
 		.max_tokens_name = "max_tokens",
-		.prefixes = {"deepseek-"},
+		.models = {"deepseek-*"},
 	},
 	{
 		.name = "demo",
@@ -44,7 +46,7 @@ const struct provider_row provider_rows[PROVIDER_COUNT] = {
 		.key_name = NULL,
 		.default_model = "demo",
 		.max_tokens_name = "max_tokens",
-		.prefixes = {"demo"},
+		.models = {"demo*"},
 	},
 };
 /* clang-format on */
@@ -74,21 +76,6 @@ provider_of_name(struct str name)
 	return NULL;
 }
 
-static bool
-has_prefix(struct str model, const char *prefix)
-{
-	size_t i = 0;
-
-	for (; prefix[i]; i++) {
-		if (i == model.n)
-			return false;
-		if (prefix[i] == '#' ? model.p[i] < '0' || model.p[i] > '9'
-				     : model.p[i] != prefix[i])
-			return false;
-	}
-	return true;
-}
-
 const struct provider_row *
 provider_of_model(struct str model)
 {
@@ -96,8 +83,8 @@ provider_of_model(struct str model)
 		const struct provider_row *row = &provider_rows[i];
 
 		for (unsigned j = 0;
-		     j < PROVIDER_PREFIXES_MAX && row->prefixes[j]; j++) {
-			if (has_prefix(model, row->prefixes[j]))
+		     j < PROVIDER_PATTERNS_MAX && row->models[j]; j++) {
+			if (model_matches(model, str_of(row->models[j])))
 				return row;
 		}
 	}
@@ -136,7 +123,7 @@ providers_open(struct providers *providers, struct upstream *upstream,
 		const struct provider_row *row = &provider_rows[i];
 		enum err err;
 
-		if (row->key_name == NULL || row->wire == NULL)
+		if (row->key_name == NULL)
 			continue;
 		err = upstream_target_open(&providers->targets[i], upstream,
 					   conf_text(conf, row->base_url_at),

@@ -6,6 +6,7 @@
 #ifndef WORKERS_PROVIDERS_PROVIDERS_H
 #define WORKERS_PROVIDERS_PROVIDERS_H
 
+#include "lib/ai_error.h"
 #include "lib/conf.h"
 #include "lib/json.h"
 #include "workers/sse.h"
@@ -58,6 +59,7 @@ enum provider_verdict {
 };
 
 struct provider_wire {
+	enum ai_shape shape;
 	const char *path; /* appended to the base URL */
 	/* False: this is no answer of that shape. */
 	bool (*read_answer)(struct str body, struct provider_usage *usage,
@@ -71,11 +73,11 @@ struct provider_wire {
 extern const struct provider_wire openai_wire;
 extern const struct provider_wire anthropic_wire;
 
-#define PROVIDER_PREFIXES_MAX 5
+#define PROVIDER_PATTERNS_MAX 5
 
 struct provider_row {
 	const char *name;
-	const struct provider_wire *wire; /* NULL: not spoken by this version */
+	const struct provider_wire *wire;
 	const char *key_name;	/* its setting, for messages; NULL = no key:
 				   answered inside the proxy */
 	size_t key_at;		/* in struct conf */
@@ -83,13 +85,13 @@ struct provider_row {
 	const char *key_header; /* the key goes behind it */
 	const char *default_model;
 	const char *max_tokens_name;
-	const char *prefixes[PROVIDER_PREFIXES_MAX]; /* # = a digit */
+	const char *models[PROVIDER_PATTERNS_MAX]; /* patterns: models.h */
 };
 
 extern const struct provider_row provider_rows[];
 #define PROVIDER_COUNT 4u
 
-/* The row by name, or the one whose prefix the model has; NULL when there is
+/* The row by name, or the one whose pattern the model has; NULL when there is
  * none. */
 const struct provider_row *provider_of_name(struct str name);
 const struct provider_row *provider_of_model(struct str model);

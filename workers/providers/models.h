@@ -1,0 +1,24 @@
+/*
+ * models: patterns of model names, and what is known of the models that have
+ * them (models.def). Pure.
+ */
+#ifndef WORKERS_PROVIDERS_MODELS_H
+#define WORKERS_PROVIDERS_MODELS_H
+
+#include "lib/str.h"
+
+/* Whether the whole name has that pattern: * is any text, also none, # is a
+ * digit, all else is itself. */
+bool model_matches(struct str model, struct str pattern);
+
+struct model_facts {
+	const char *pattern;
+	bool takes_sampling; /* temperature and top_p */
+	bool takes_effort;
+	bool takes_thinking; /* DeepSeek's switch, and reasoning_content back */
+};
+
+/* Every name has some. */
+const struct model_facts *model_facts(struct str model);
+
+#endif

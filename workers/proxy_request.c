@@ -1,0 +1,249 @@
+/*
+ * proxy_request: which provider a request means, and the body and headers that
+ * it is sent: the bytes that came where it speaks the client's shape, else
+ * their translation. See proxy.h.
+ */
+#include "workers/providers/models.h"
+#include "workers/proxy.h"
+#include "workers/user_hash.h"
+
+#define TRACEPARENT_BYTES 55
+#define ANTHROPIC_VERSION "2023-06-01" /* takes a temperature */
+#define TRANSLATION_BYTES_MAX (32u << 20)
+
+/* --- which provider -------------------------------------------------- */
+
+static enum err
+refuse(struct context *context, enum err err, const char *field,
+       struct str message)
+{
+	context->failure.field = str_of(field);
+	context->failure.message = message;
+	return err;
+}
+
+static enum err
+check_is_on(struct context *context, const struct provider_row *row)
+{
+	const struct proxy *proxy = context->state;
+
+	if (provider_is_on(&proxy->providers, row))
+		return ERR_OK;
+	return refuse(context, ERR_MODEL_UNKNOWN, "model",
+		      arena_printf(context->arena,
+				   "%s only answers while no provider is "
+				   "switched on",
+				   row->name));
+}
+
+/* api_provider, else the model's pattern; without a model (only /api/chat) the
+ * provider's default. */
+enum err
+proxy_choose(struct context *context, struct request *request,
+	     const struct provider_row **out)
+{
+	const struct proxy *proxy = context->state;
+	const struct provider_row *first = providers_first(&proxy->providers);
+	const struct provider_row *row = NULL;
+
+	if (request->api_provider.p) {
+		row = provider_of_name(request->api_provider);
+		if (row == NULL)
+			return refuse(context, ERR_BAD_FIELD, "api_provider",
+				      STR("api_provider is openai, anthropic, "
+					  "deepseek or demo"));
+	}
+	if (request->model.p == NULL) {
+		/* A house without any provider has one answer for all. */
+		if (row == NULL || first->key_name == NULL)
+			row = first;
+		request->model = str_of(row->default_model);
+	}
+	if (row == NULL)
+		row = provider_of_model(request->model);
+	if (row == NULL)
+		return refuse(context, ERR_MODEL_UNKNOWN, "model",
+			      arena_printf(context->arena,
+					   "no provider serves the model %.*s",
+					   STR_ARG(request->model)));
+	*out = row;
+	return check_is_on(context, row);
+}
+
+/* --- headers --------------------------------------------------------- */
+
+static bool
+is_hex(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!strchr("0123456789abcdef", s.p[i]) || s.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* W3C Trace Context, version 00. */
+static bool
+traceparent_is_valid(struct str s)
+{
+	return s.n == TRACEPARENT_BYTES && str_starts(s, STR("00-")) &&
+	       s.p[35] == '-' && s.p[52] == '-' &&
+	       is_hex(str_bytes(s.p + 3, 32)) &&
+	       is_hex(str_bytes(s.p + 36, 16)) &&
+	       is_hex(str_bytes(s.p + 53, 2));
+}
+
+static void
+add_header(struct job *job, const char *name, struct str value)
+{
+	buf_add_z(&job->headers, name);
+	buf_add_z(&job->headers, ": ");
+	buf_add_str(&job->headers, value);
+	buf_add_char(&job->headers, '\0');
+}
+
+/* Nothing that ends a header or begins another. */
+static enum err
+check_header(const char *name, struct str value, struct why *why)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		if (value.p[i] < ' ' || value.p[i] > '~')
+			return why_field(why, ERR_BAD_FIELD, name,
+					 "the header %s has characters that it "
+					 "cannot have",
+					 name);
+	}
+	return ERR_OK;
+}
+
+/* Of a client that speaks to Anthropic as it came, what it says; what is made
+ * here is of the version that takes all of it. */
+static enum err
+add_anthropic(struct job *job, const struct ai_request *in, struct why *why)
+{
+	bool is_its_own = job->shape == REQUEST_ANTHROPIC;
+	struct str version = STR(ANTHROPIC_VERSION);
+	enum err err;
+
+	err = check_header("anthropic-version", in->anthropic_version, why);
+	if (err == ERR_OK)
+		err = check_header("anthropic-beta", in->anthropic_beta, why);
+	if (err != ERR_OK)
+		return err;
+	if (is_its_own && in->anthropic_version.n)
+		version = in->anthropic_version;
+	add_header(job, "anthropic-version", version);
+	if (is_its_own && in->anthropic_beta.n)
+		add_header(job, "anthropic-beta", in->anthropic_beta);
+	return ERR_OK;
+}
+
+static enum err
+fill_headers(struct job *job, const struct ai_request *in, struct why *why)
+{
+	enum err err = ERR_OK;
+
+	if (traceparent_is_valid(in->traceparent))
+		add_header(job, "traceparent", in->traceparent);
+	if (job->row->wire->shape == AI_ANTHROPIC)
+		err = add_anthropic(job, in, why);
+	return err == ERR_OK && job->headers.is_failed ? ERR_NO_MEMORY : err;
+}
+
+/* --- the body -------------------------------------------------------- */
+
+static void
+hash_user(void *ctx, struct str text, unsigned char out[TRANSLATE_HASH_BYTES])
+{
+	const struct job *job = ctx;
+
+	_Static_assert(TRANSLATE_HASH_BYTES == USER_HASH_BYTES, "one size");
+	user_hash(job->key, text, out);
+}
+
+static enum err
+translate(struct job *job, enum ai_shape from, struct json_value root,
+	  struct why *why)
+{
+	const struct model_facts *facts = model_facts(job->model);
+	struct arena arena;
+	struct translate_call call = {
+	    .from = from,
+	    .root = root,
+	    .target = {.max_tokens_name = job->row->max_tokens_name,
+		       .refuses_sampling = !facts->takes_sampling,
+		       .takes_effort = facts->takes_effort,
+		       .takes_thinking = facts->takes_thinking,
+		       .hash = hash_user,
+		       .hash_ctx = job},
+	    .arena = &arena,
+	    .why = why,
+	};
+	enum err err;
+
+	arena_init(&arena, TRANSLATION_BYTES_MAX);
+	err = translate_request(&call, &job->body);
+	job->is_thinking_wanted = call.is_thinking_wanted;
+	arena_fini(&arena);
+	return err;
+}
+
+/* /api/chat is made in OpenAI's shape first. */
+static enum err
+translate_chat(struct job *job, struct why *why)
+{
+	struct buf *made = &job->in;
+	struct json_value root;
+	enum err err;
+
+	buf_add_str(made, buf_str(&job->body));
+	buf_reset(&job->body);
+	if (made->is_failed)
+		return ERR_NO_MEMORY;
+	if (!json_check(buf_str(made), &root))
+		return ERR_INTERNAL;
+	err = translate(job, AI_OPENAI, root, why);
+	buf_reset(made);
+	return err;
+}
+
+static enum err
+fill_body(struct job *job, const struct request *request, struct why *why)
+{
+	enum err err = ERR_OK;
+
+	if (job_is_translated(job)) {
+		err = translate(job, job_client_shape(job), request->root, why);
+	} else {
+		request_write(request, job->model, job->row->max_tokens_name,
+			      &job->body);
+		if (job->shape == REQUEST_CHAT && !job->body.is_failed &&
+		    job->row->wire->shape == AI_ANTHROPIC)
+			err = translate_chat(job, why);
+	}
+	return err == ERR_OK && job->body.is_failed ? ERR_NO_MEMORY : err;
+}
+
+enum err
+job_fill(struct job *job, const struct ai_request *in,
+	 const struct request *request, const struct provider_row *row,
+	 struct why *why)
+{
+	struct str domain = request->domain.p ? request->domain : in->domain;
+	enum err err;
+
+	job->shape = request->shape;
+	job->row = row;
+	job->request_id = job_keep(
+	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
+	job->key = job_keep(job->key_text, sizeof(job->key_text), in->key);
+	job->domain =
+	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
+	job->model =
+	    job_keep(job->model_text, sizeof(job->model_text), request->model);
+	job->is_stream = request->is_stream;
+	job->is_usage_wanted = request->is_usage_wanted;
+	job->prompt_tokens = request->prompt_tokens;
+	err = fill_headers(job, in, why);
+	return err == ERR_OK ? fill_body(job, request, why) : err;
+}
