@@ -29,9 +29,10 @@ void
 house_sell(void)
 {
 	static const char *const models[][2] = {{"openai", MODEL},
-						{"deepseek", DEEPSEEK_MODEL}};
+						{"deepseek", DEEPSEEK_MODEL},
+						{"anthropic", CLAUDE_MODEL}};
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		json_decref(tool("price", "set", models[i][0], models[i][1],
 				 "--input", "1", "--output", "2",
 				 "--cache-read", "0.5", "--per-request",

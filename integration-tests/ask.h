@@ -10,14 +10,15 @@
 
 #define MODEL "gpt-test"
 #define DEEPSEEK_MODEL "deepseek-test"
+#define CLAUDE_MODEL "claude-test"
 /* Prices that house_sell sets, in micro-units per million tokens. */
 #define PRICE_INPUT 1000000
 #define PRICE_OUTPUT 2000000
 #define PRICE_CACHE_READ 500000
 #define PRICE_PER_REQUEST 5000
 
-/* Sets the price of both models and makes the plan `big`: ai_proxy, a million
- * requests an hour, no limit a month. */
+/* Sets the price of all three models and makes the plan `big`: ai_proxy, a
+ * million requests an hour, no limit a month. */
 void house_sell(void);
 /* A plan with ai_proxy and these limits. */
 void house_plan(const char *code, const char *limit_month,

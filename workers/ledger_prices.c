@@ -59,9 +59,9 @@ record_put(struct context *context, struct price *record, struct prices *prices,
 		return e;
 	schema_clear(&event_schema, &event);
 	event.type = STR("price_changed");
-	event.description = arena_printf(
-	    context->arena, "Price %s: %.*s %.*s", what,
-	    STR_ARG(record->provider), STR_ARG(record->model));
+	event.description =
+	    arena_printf(context->arena, "Price %s: %.*s %.*s", what,
+			 STR_ARG(record->provider), STR_ARG(record->model));
 	event.workspace = DEFAULT_WORKSPACE;
 	event.actor = actor;
 	return ledger_event(ledger, context->now_ms, &event, &price_schema,
@@ -108,9 +108,8 @@ change_decide(struct context *context, const struct price_set *in,
 	if (base && !is_now && base->valid_from != from_ms)
 		change->period.valid_to = SCHEMA_INT_NONE;
 	merge(in, &change->period);
-	change->is_same =
-	    base && prices_are_same(base, &change->period) &&
-	    (is_now || base->valid_from == from_ms);
+	change->is_same = base && prices_are_same(base, &change->period) &&
+			  (is_now || base->valid_from == from_ms);
 	if (change->is_same)
 		return ERR_OK;
 	change->period.valid_from = from_ms;
@@ -247,11 +246,11 @@ price_import(struct context *context, const void *in_, void *out_)
 	for (uint32_t i = 0; i < in->prices_count && e == ERR_OK; i++) {
 		e = change_make(context, &in->prices[i], in->actor, &change);
 		if (e != ERR_OK)
-			return ledger_refuse(
-			    context, e, NULL, "price %u, %.*s %.*s: %.*s",
-			    i + 1, STR_ARG(in->prices[i].provider),
-			    STR_ARG(in->prices[i].model),
-			    STR_ARG(context->failure.message));
+			return ledger_refuse(context, e, NULL,
+					     "price %u, %.*s %.*s: %.*s", i + 1,
+					     STR_ARG(in->prices[i].provider),
+					     STR_ARG(in->prices[i].model),
+					     STR_ARG(context->failure.message));
 		out->unchanged += change.is_same;
 		out->changed += !change.is_same && change.had_price;
 		out->added += !change.is_same && !change.had_price;

@@ -314,6 +314,8 @@ add_start(const struct script *s, struct buf *out)
 			       "\"content_block_start\",\"index\":0,"
 			       "\"content_block\":{\"type\":\"text\",\"text\":"
 			       "\"\"}}");
+		end_event(s, out);
+		buf_add_z(out, "event: ping\ndata: {\"type\":\"ping\"}");
 	} else {
 		begin_chunk(s, out);
 		buf_add_z(out, "{\"index\":0,\"delta\":{\"role\":\"assistant\","
@@ -411,7 +413,9 @@ script_piece(const struct script *s, int64_t piece, struct buf *out,
 		if (piece > s->events / 2 && s->cut == CUT_MID)
 			return PIECE_CUT;
 		if (piece > s->events / 2 && s->has_error) {
-			buf_add_z(out, "data: ");
+			buf_add_z(out, s->shape == SHAPE_ANTHROPIC
+					   ? "event: error\ndata: "
+					   : "data: ");
 			script_failure(s, out);
 			end_event(s, out);
 			return PIECE_LAST;
