@@ -55,17 +55,14 @@ read_day(struct command *command, const char *name, struct str *day,
 
 /* Without --from: the last 30 days. */
 static enum err
-default_from(struct command *command, struct str *from, struct why *why)
+default_from(struct command *command, struct reading *reading, struct str *from,
+	     struct why *why)
 {
 	char text[CALENDAR_TEXT_BYTES];
-	struct reading reading;
 	const char *zone;
 	size_t n;
-	enum err e = reading_open(&reading, &command->conf, why);
+	enum err e = reading_zone(reading, command, &zone, why);
 
-	if (e != ERR_OK)
-		return e;
-	e = reading_zone(&reading, command, &zone, why);
 	if (e == ERR_OK) {
 		n = calendar_print_day(
 		    clock_wall_ms() - (DAYS_SHOWN - 1) * DAY_MS, zone, text);
@@ -73,7 +70,6 @@ default_from(struct command *command, struct str *from, struct why *why)
 		if (from->p == NULL)
 			e = ERR_NO_MEMORY;
 	}
-	reading_close(&reading);
 	return e;
 }
 
@@ -82,6 +78,7 @@ analytics_show_command(struct command *command, struct why *why)
 {
 	struct str from, to;
 	struct daily_row *rows;
+	struct reading reading;
 	struct output output;
 	size_t count;
 	enum err e;
@@ -89,8 +86,13 @@ analytics_show_command(struct command *command, struct why *why)
 	e = read_day(command, "from", &from, why);
 	if (e == ERR_OK)
 		e = read_day(command, "to", &to, why);
-	if (e == ERR_OK && from.p == NULL && to.p == NULL)
-		e = default_from(command, &from, why);
+	if (e == ERR_OK)
+		e = reading_open_filtered(&reading, command, why);
+	if (e != ERR_OK)
+		return e;
+	if (from.p == NULL && to.p == NULL)
+		e = default_from(command, &reading, &from, why);
+	reading_close(&reading);
 	if (e == ERR_OK)
 		e = analytics_show(&command->conf, reading_workspace(command),
 				   from, to, &command->arena, &rows, &count,

@@ -79,6 +79,7 @@ set_environment(const struct child_launch *launch)
 
 #define SET_TEXT(env, value) setenv(env, value, 1)
 #define SET_PATH(env, value) setenv(env, value, 1)
+#define SET_ADDRESS(env, value) setenv(env, value, 1)
 #define SET_INT(env, value) set_number(env, value)
 #define SET_BYTES(env, value) set_number(env, value)
 #define SET_SECRET(env, value) set_secret(env, value, is_proxy)

@@ -89,7 +89,7 @@ const struct command_row command_rows[] = {
 	{"status", NULL, NULL, "what runs, and how the store stands", status_command, NULL},
 	{"doctor", NULL, NULL, "look for what is wrong, and say what to do", doctor_command, NULL},
 	{"license", "issue", NULL, "issue a licence with a new key", license_issue_command, issue_options},
-	{"license", "insert", "KEY", "issue a licence with a given key (- = from standard input)", license_insert_command, issue_options},
+	{"license", "insert", "KEY", "issue a licence with a given key of at least 16 letters and digits (- = from standard input)", license_insert_command, issue_options},
 	{"license", "show", "KEY|ID", "show one licence (- = key from standard input)", license_show_command, NULL},
 	{"license", "list", NULL, "list licences, oldest first", license_list_command, list_options},
 	{"license", "suspend", "KEY|ID", "stop a licence for a while", license_suspend_command, reason_options},

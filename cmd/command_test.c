@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORDS_MAX 24
@@ -160,6 +161,9 @@ TEST(command_bad_usage_is_2_and_says_how)
 	    "usage export --from yesterday",
 	    "analytics show --from 2026-13-01",
 	    "event list --after soon",
+	    "license list --status nope",
+	    "--public junk status",
+	    "--admin 127.0.0.1:70000 status",
 	};
 	struct ran ran;
 
@@ -192,6 +196,43 @@ TEST(command_without_a_store_says_init)
 	expect("usage export", EXIT_FAILED, "", "chatello init");
 	expect("doctor", EXIT_FAILED, "chatello init", "need a look");
 	CHECK(access("data/store", F_OK) != 0);
+}
+
+TEST(command_list_takes_each_status)
+{
+	static const char *const statuses[] = {
+	    "trial",   "active",    "past_due", "suspended",
+	    "expired", "cancelled", "CANCELLED"};
+	char line[64];
+
+	set_up_store();
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		snprintf(line, sizeof(line), "license list --status %s --json",
+			 statuses[i]);
+		expect(line, 0, "", "");
+	}
+	expect("license list --status nope", EXIT_USAGE, "", "past_due");
+	expect("license list --workspace nope", EXIT_FAILED, "",
+	       "no workspace is called \"nope\"");
+}
+
+/* What it made before it failed is gone; what was there stays. */
+TEST(command_init_refused_leaves_nothing)
+{
+	set_up();
+	CHECK(access("data", F_OK) != 0);
+	CHECK(mkdir("keys", 0700) == 0);
+	expect("init --master-key-file keys/none/master.key", EXIT_FAILED, "",
+	       "master.key");
+	CHECK(access("data", F_OK) != 0);
+	CHECK(mkdir("data", 0700) == 0);
+	CHECK(mkdir("data/run", 0700) == 0);
+	expect("init --master-key-file keys/none/master.key", EXIT_FAILED, "",
+	       "master.key");
+	CHECK(access("data/store", F_OK) != 0);
+	CHECK(access("data/run", F_OK) == 0);
+	expect("init", 0, "Made the store", "");
+	CHECK(access("data/store", F_OK) == 0);
 }
 
 TEST(command_init_changes_nothing_the_second_time)
@@ -305,6 +346,15 @@ TEST(command_refusals_change_nothing)
 	    "license show CHA-AAAA-BBBB-CCCC-DDDD",
 	    "customer show nobody@shop.example",
 	    "plan list --workspace nope",
+	    "license list --workspace nope",
+	    "customer list --workspace nope",
+	    "event list --workspace nope",
+	    "usage export --workspace nope",
+	    "analytics show --workspace nope",
+	    "analytics show --workspace nope --from 2026-11-01",
+	    "license insert C --email a@shop.example --plan pro",
+	    "license insert AB-CD-EF-01-23-45-67-8 --email a@shop.example "
+	    "--plan pro",
 	};
 	char before[32], after[32];
 

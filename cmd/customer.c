@@ -71,7 +71,7 @@ customer_list_command(struct command *command, struct why *why)
 	struct key prefix;
 	enum err e, close_err;
 
-	e = reading_open(&reading, &command->conf, why);
+	e = reading_open_filtered(&reading, command, why);
 	if (e != ERR_OK)
 		return e;
 	key_customer(&prefix, STR_NONE);

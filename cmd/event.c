@@ -133,7 +133,7 @@ print_events(struct listing *listing, struct why *why)
 static enum err
 listing_open(struct listing *listing, struct command *command, struct why *why)
 {
-	enum err e = reading_open(&listing->reading, &command->conf, why);
+	enum err e = reading_open_filtered(&listing->reading, command, why);
 
 	if (e != ERR_OK)
 		return e;

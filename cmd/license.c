@@ -186,6 +186,19 @@ license_show_command(struct command *command, struct why *why)
 	return e;
 }
 
+/* Absent is known, too. Product contract, section 4. */
+static bool
+status_is_known(struct str status)
+{
+	static const char *const known[] = {
+	    "trial", "active", "past_due", "suspended", "expired", "cancelled"};
+	bool is_known = status.p == NULL;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		is_known |= str_eq_nocase(status, str_of(known[i]));
+	return is_known;
+}
+
 static bool
 is_wanted(const struct command *command, const char *option, struct str value)
 {
@@ -225,7 +238,13 @@ license_list_command(struct command *command, struct why *why)
 	struct key prefix;
 	enum err e, close_err;
 
-	e = reading_open(&reading, &command->conf, why);
+	if (!status_is_known(command_str(command, "status")))
+		return command_misused(command, why,
+				       "--status: \"%.40s\" is none of trial, "
+				       "active, past_due, suspended, expired, "
+				       "cancelled",
+				       command_value(command, "status"));
+	e = reading_open_filtered(&reading, command, why);
 	if (e != ERR_OK)
 		return e;
 	key_license_id(&prefix, STR_NONE);

@@ -230,22 +230,46 @@ reading_workspace(const struct command *command)
 	return given.p ? given : STR("default");
 }
 
-enum err
-reading_zone(struct reading *reading, struct command *command,
-	     const char **zone, struct why *why)
+static enum err
+load_workspace(struct reading *reading, struct command *command,
+	       struct workspace *workspace, struct why *why)
 {
 	struct str code = reading_workspace(command);
-	struct workspace workspace;
 	struct key key;
-	char *text;
 	enum err e;
 
 	key_workspace(&key, code);
-	e = reading_load(reading, &key, &workspace_schema, &workspace,
+	e = reading_load(reading, &key, &workspace_schema, workspace,
 			 &command->arena);
 	if (e == ERR_NO_SUCH)
 		return why_set(why, ERR_WORKSPACE_UNKNOWN,
 			       "no workspace is called \"%.64s\"", code.p);
+	return e;
+}
+
+enum err
+reading_open_filtered(struct reading *reading, struct command *command,
+		      struct why *why)
+{
+	struct workspace workspace;
+	enum err e = reading_open(reading, &command->conf, why);
+
+	if (e != ERR_OK || !command_has(command, "workspace"))
+		return e;
+	e = load_workspace(reading, command, &workspace, why);
+	if (e != ERR_OK)
+		reading_close(reading);
+	return e;
+}
+
+enum err
+reading_zone(struct reading *reading, struct command *command,
+	     const char **zone, struct why *why)
+{
+	struct workspace workspace;
+	char *text;
+	enum err e = load_workspace(reading, command, &workspace, why);
+
 	if (e != ERR_OK)
 		return e;
 	text = arena_alloc(&command->arena, REPORT_ZONE_BYTES);

@@ -57,6 +57,10 @@ enum err reading_license_hash(struct reading *reading, struct command *command,
 enum err reading_license_view(struct reading *reading, struct str hash,
 			      int64_t now_ms, struct arena *arena,
 			      struct license_view *out);
+/* As reading_open, for a list that --workspace may narrow: one that names no
+ * workspace is ERR_WORKSPACE_UNKNOWN, not an empty list. */
+enum err reading_open_filtered(struct reading *reading, struct command *command,
+			       struct why *why);
 /* The zone of the workspace that --workspace names, in the command's arena. */
 enum err reading_zone(struct reading *reading, struct command *command,
 		      const char **zone, struct why *why);

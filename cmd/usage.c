@@ -272,7 +272,7 @@ usage_export_command(struct command *command, struct why *why)
 
 	e = read_export(command, &export, why);
 	if (e == ERR_OK)
-		e = reading_open(&reading, &command->conf, why);
+		e = reading_open_filtered(&reading, command, why);
 	if (e != ERR_OK)
 		return e;
 	if (export.is_csv)

@@ -62,6 +62,13 @@ check_bad_input(void)
 	check_exit(1, run("chatello", "license", "suspend", "###", NULL));
 	check_exit(1, run("chatello", "license", "insert", "bad key!",
 			  "--email", "a@shop.example", "--plan", "pro", NULL));
+	check_exit(1, run("chatello", "license", "insert", "C", "--email",
+			  "a@shop.example", "--plan", "pro", NULL));
+	check_exit(
+	    1, run("chatello", "license", "list", "--workspace", "nope", NULL));
+	check_exit(
+	    2, run("chatello", "license", "list", "--status", "nope", NULL));
+	check_exit(2, run("chatello", "up", "--public", "junk", NULL));
 	check_exit(1, run("chatello", "usage", "show", "no-such", NULL));
 	check_exit(1, run("chatello", "customer", "show", "no-such", NULL));
 	check_exit(2, run("chatello", "license", "issue", NULL));

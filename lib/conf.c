@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/arena.h"
+#include "lib/proc.h"
 
 #define FILE_BYTES_MAX 65536u
 #define NAME_BYTES_MAX 64u
@@ -19,7 +20,7 @@
 /* sun_path holds 107 characters; "/analytics-63.tools" goes behind. */
 #define RUN_DIR_BYTES_MAX 87u
 
-enum kind { TEXT, PATH, SECRET, INT, BYTES };
+enum kind { TEXT, PATH, ADDRESS, SECRET, INT, BYTES };
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENV, SOURCE_FLAG };
 
 static const char *const source_names[] = {"default", "file", "environment",
@@ -113,6 +114,12 @@ set(struct conf *conf, const struct row *row, const char *value,
 			    row->kind == BYTES ? " (K, M or G may follow)"
 					       : "");
 		*number_at(conf, row) = number;
+	} else if (row->kind == ADDRESS && !proc_is_address(value)) {
+		return why_field(why, ERR_CONFIG, row->name,
+				 "%s: \"%.128s\" is no listener: write "
+				 "host:port with a numeric host, as in "
+				 "127.0.0.1:5010 or [::1]:5010",
+				 name, value);
 	} else {
 		copy = arena_str(&texts, str_of(value)).p;
 		if (copy == NULL)
@@ -503,10 +510,11 @@ conf_print_help(struct buf *out)
 				   row->env);
 		else
 			buf_printf(out, "  --%s %s, %s\n", flag,
-				   row->kind == INT	? "NUMBER"
-				   : row->kind == BYTES ? "BYTES"
-				   : row->kind == PATH	? "PATH"
-							: "TEXT",
+				   row->kind == INT	  ? "NUMBER"
+				   : row->kind == BYTES	  ? "BYTES"
+				   : row->kind == PATH	  ? "PATH"
+				   : row->kind == ADDRESS ? "HOST:PORT"
+							  : "TEXT",
 				   row->env);
 		buf_printf(out, "        %s", row->help);
 		if (row->def[0])

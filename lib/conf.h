@@ -11,6 +11,7 @@
 struct conf {
 #define CONF_MEMBER_TEXT const char *
 #define CONF_MEMBER_PATH const char *
+#define CONF_MEMBER_ADDRESS const char *
 #define CONF_MEMBER_SECRET const char *
 #define CONF_MEMBER_INT int64_t
 #define CONF_MEMBER_BYTES int64_t

@@ -198,6 +198,14 @@ explain_bind(struct why *why, const char *host_port, int error)
 		       strerror(error));
 }
 
+bool
+proc_is_address(const char *host_port)
+{
+	union address address;
+
+	return read_address(host_port, &address, NULL) == ERR_OK;
+}
+
 enum err
 proc_listen(const char *host_port, int *out, struct why *why)
 {

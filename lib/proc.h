@@ -16,6 +16,8 @@ void proc_notify(const char *message);
 /* The listening sockets that the supervisor passed, by name ($LISTEN_FDS,
  * $LISTEN_FDNAMES, $LISTEN_PID); -1 when there is none of that name. */
 int proc_listen_fd(const char *name);
+/* Is it what proc_listen takes? */
+bool proc_is_address(const char *host_port);
 /* "127.0.0.1:5010", "[::1]:0", ":5012" (= loopback). Binds and listens,
  * non-blocking, close-on-exec. A port in use: ERR_IO, why says what to do. */
 enum err proc_listen(const char *host_port, int *fd, struct why *why);

@@ -13,6 +13,7 @@
 
 #define CRYPTO_HASH_BYTES 32u
 #define LICENSE_KEY_BYTES_MAX 128u
+#define LICENSE_KEY_CHARS_MIN 16u /* letters and digits of a given one */
 
 struct crypto;
 
@@ -41,6 +42,9 @@ void crypto_hash_token(struct str token,
  * (empty, too long, or a byte outside [A-Za-z0-9-_]). */
 bool crypto_normalize_license_key(struct str key,
 				  char out[LICENSE_KEY_BYTES_MAX], size_t *n);
+/* Has it the letters and digits that a key takes which nobody can guess? Asked
+ * of keys that are inserted, not of those that are presented. */
+bool crypto_is_long_license_key(struct str normalized);
 /* HMAC-SHA-256 of the normalized key. */
 void crypto_hash_license_key(struct crypto *crypto, struct str normalized,
 			     unsigned char out[CRYPTO_HASH_BYTES]);

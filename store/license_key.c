@@ -46,6 +46,16 @@ crypto_normalize_license_key(struct str key, char out[LICENSE_KEY_BYTES_MAX],
 	return true;
 }
 
+bool
+crypto_is_long_license_key(struct str normalized)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < normalized.n; i++)
+		count += normalized.p[i] != '-' && normalized.p[i] != '_';
+	return count >= LICENSE_KEY_CHARS_MIN;
+}
+
 struct str
 crypto_make_license_key(struct str prefix, char out[LICENSE_KEY_BYTES_MAX])
 {

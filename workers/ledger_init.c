@@ -164,25 +164,44 @@ ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
 
 /* --- folders and master key ---------------------------------------------- */
 
+/* The folders that this run made, to be taken back when it is refused. */
+struct made {
+	const char *folders[3];
+	unsigned count;
+};
+
 static enum err
-folder_make(const char *path, mode_t mode, struct why *why)
+folder_make(const char *path, mode_t mode, struct made *made, struct why *why)
 {
-	if (mkdir(path, mode) == 0 || errno == EEXIST)
+	if (mkdir(path, mode) == 0) {
+		made->folders[made->count++] = path;
+		return ERR_OK;
+	}
+	if (errno == EEXIST)
 		return ERR_OK;
 	return why_set(why, ERR_IO, "cannot make the folder %s: %s", path,
 		       err_of_file(errno));
 }
 
 static enum err
-folders_make(const struct conf *conf, const char *store_dir, struct why *why)
+folders_make(const struct conf *conf, const char *store_dir, struct made *made,
+	     struct why *why)
 {
-	enum err e = folder_make(conf->data, 0750, why);
+	enum err e = folder_make(conf->data, 0750, made, why);
 
 	if (e == ERR_OK)
-		e = folder_make(store_dir, 0700, why);
+		e = folder_make(store_dir, 0700, made, why);
 	if (e == ERR_OK)
-		e = folder_make(conf->run_dir, 0750, why);
+		e = folder_make(conf->run_dir, 0750, made, why);
 	return e;
+}
+
+/* Those in which there is nothing. */
+static void
+folders_take_back(struct made *made)
+{
+	while (made->count > 0)
+		rmdir(made->folders[--made->count]);
 }
 
 enum err
@@ -194,6 +213,7 @@ ledger_init(const struct conf *conf, struct arena *arena,
 	    .engine = "lmdb", .dir = dir, .map_bytes = conf->map_bytes};
 	struct store *store = NULL;
 	struct crypto *crypto = NULL;
+	struct made made = {{NULL}, 0};
 	enum err e;
 
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/store", conf->data) >=
@@ -206,7 +226,7 @@ ledger_init(const struct conf *conf, struct arena *arena,
 	if (e == ERR_OK)
 		e = meta_is_absent(store, arena, why);
 	else if (e == ERR_STORE_MISSING)
-		e = folders_make(conf, dir, why);
+		e = folders_make(conf, dir, &made, why);
 	if (e == ERR_OK && access(conf->master_key_file, F_OK) != 0)
 		e = crypto_make_master_key(conf->master_key_file, why);
 	if (e == ERR_OK)
@@ -222,5 +242,7 @@ ledger_init(const struct conf *conf, struct arena *arena,
 		crypto_close(crypto);
 	if (store)
 		store_close(store);
+	if (e != ERR_OK)
+		folders_take_back(&made);
 	return e;
 }

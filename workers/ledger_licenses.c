@@ -193,6 +193,11 @@ key_choose(struct issue *issue)
 					     "a licence key is letters, "
 					     "digits, - and _");
 		issue->key = str_bytes(issue->key_text, n);
+		if (!crypto_is_long_license_key(issue->key))
+			return ledger_refuse(context, ERR_BAD_FIELD, "key",
+					     "a licence key has at least 16 "
+					     "letters and digits: a shorter "
+					     "one can be guessed");
 		e = key_is_free(issue);
 		if (e == ERR_EXISTS)
 			ledger_refuse(context, e, "key",

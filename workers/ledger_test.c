@@ -445,6 +445,11 @@ TEST(ledger_issue_refuses_and_changes_nothing)
 	    {"a@shop.example", "pro", "week", 0, 0, 0, ERR_BAD_FIELD, "cycle"},
 	    {"a@shop.example", "pro", 0, "a b", 0, 0, ERR_BAD_FIELD, "domain"},
 	    {"a@shop.example", "pro", 0, 0, "K!", 0, ERR_BAD_FIELD, "key"},
+	    {"a@shop.example", "pro", 0, 0, "C", 0, ERR_BAD_FIELD, "key"},
+	    {"a@shop.example", "pro", 0, 0, "----------------", 0,
+	     ERR_BAD_FIELD, "key"},
+	    {"a@shop.example", "pro", 0, 0, "0123-4567-89AB-CDE", 0,
+	     ERR_BAD_FIELD, "key"},
 	    {"a@shop.example", "pro", 0, 0, 0, "no", ERR_WORKSPACE_UNKNOWN, ""},
 	};
 	struct house house;
