@@ -3,7 +3,7 @@ _chatello() {
 	local word=${COMP_WORDS[COMP_CWORD]} words=
 	local noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words='init up status doctor license customer plan price event usage analytics man completion --help --version --conf'
+		words='init up status doctor license customer plan price key event usage analytics man completion --help --version --conf'
 	else
 	case "$noun $verb" in
 	'license issue') words="--json --help --data --email --plan --months --domain --name --workspace --cycle --price --note --trial" ;;
@@ -22,6 +22,9 @@ _chatello() {
 	'price list') words="--json --help --data --at --all" ;;
 	'price set') words="--json --help --data --input --output --cache-read --cache-write --cache-write-1h --per-request --charge-bp --from --to" ;;
 	'price remove') words="--json --help --data --from" ;;
+	'key set') words="--json --help --data --name --weight --enabled --file --keep" ;;
+	'key list') words="--json --help --data" ;;
+	'key remove') words="--json --help --data --name" ;;
 	'event list') words="--json --help --data --after --type --limit --workspace" ;;
 	'event tail') words="--json --help --data --lines --follow" ;;
 	'event verify') words="--json --help --data" ;;
@@ -39,6 +42,7 @@ _chatello() {
 	'customer') words='list show' ;;
 	'plan') words='list set' ;;
 	'price') words='list set remove' ;;
+	'key') words='set list remove' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;
 	'analytics') words='show replay' ;;

@@ -64,6 +64,14 @@ OPTIONS(price_list_options,
 	{"all", NULL,   NONE, "past ones and those to come, too"})
 OPTIONS(price_remove_options,
 	{"from", "DATE", NONE, "only the price that counts from then"})
+OPTIONS(key_options,
+	{"name",    "N",      NONE, "which of the provider's keys; default is `default`"},
+	{"weight",  "W",      NONE, "its share of the requests, 1 to 1000; 1 at first"},
+	{"enabled", "yes|no", NONE, "whether it is used"},
+	{"file",    "F",      NONE, "the key is the first line of this file; default is standard input"},
+	{"keep",    NULL,     NONE, "the key stays: only what is given changes"})
+OPTIONS(key_name_options,
+	{"name", "N", NONE, "which of the provider's keys; default is `default`"})
 OPTIONS(event_options,
 	{"after", "SEQ",  NONE, "only events behind this sequence number"},
 	{"type",  "TYPE", NONE, "only of this type"},
@@ -104,6 +112,9 @@ const struct command_row command_rows[] = {
 	{"price", "list", NULL, "list what models cost, per million tokens", price_list_command, price_list_options},
 	{"price", "set", "PROVIDER MODEL", "set what a model costs; what is not given stays", price_set_command, price_options},
 	{"price", "remove", "PROVIDER MODEL", "end what a model costs; it is refused from then on", price_remove_command, price_remove_options},
+	{"key", "set", "PROVIDER", "set one of your keys for openai, anthropic or deepseek", key_set_command, key_options},
+	{"key", "list", NULL, "list your provider keys, masked", key_list_command, NULL},
+	{"key", "remove", "PROVIDER", "remove one of your provider keys", key_remove_command, key_name_options},
 	{"event", "list", NULL, "print the log in order", event_list_command, event_options},
 	{"event", "tail", NULL, "print the last events", event_tail_command, tail_options},
 	{"event", "verify", NULL, "check every record's checksum and the log's numbers", event_verify_command, NULL},

@@ -36,6 +36,10 @@ const struct route routes[] = {
 {"POST", "/api/activate",         PUBLIC,   AUTH_KEY_OR_BODY, SHAPE_API,      SMALL,   5000,  POOL_USAGE,    serve_activate},
 {"POST", "/api/deactivate",       PUBLIC,   AUTH_KEY_OR_BODY, SHAPE_API,      SMALL,   5000,  POOL_USAGE,    serve_deactivate},
 {"GET",  "/api/usage",            PUBLIC,   AUTH_KEY,         SHAPE_API,      NO_BODY, 3000,  POOL_VALIDATE, serve_usage},
+{"GET",  "/api/keys",             PUBLIC,   AUTH_KEY,         SHAPE_API,      NO_BODY, 3000,  POOL_USAGE,    serve_keys},
+{"GET",  "/api/keys/{provider}",  PUBLIC,   AUTH_KEY,         SHAPE_API,      NO_BODY, 3000,  POOL_USAGE,    serve_key},
+{"PUT",  "/api/keys/{provider}",  PUBLIC,   AUTH_KEY,         SHAPE_API,      SMALL,   5000,  POOL_USAGE,    serve_key_set},
+{"DELETE", "/api/keys/{provider}", PUBLIC,  AUTH_KEY,         SHAPE_API,      NO_BODY, 5000,  POOL_USAGE,    serve_key_remove},
 {"POST", "/api/chat",             PUBLIC,   AUTH_KEY,         SHAPE_API,      LARGE,   ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"POST", "/v1/chat/completions",  PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   LARGE,   ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"POST", "/v1/messages",          PUBLIC,   AUTH_KEY,         SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
@@ -54,11 +58,36 @@ without_slash(struct str path)
 	return path;
 }
 
+/* What stands behind the route's fixed part, when it ends in {a part}. */
+static struct str
+tail_of(const struct route *route, struct str path)
+{
+	const char *open = strchr(route->path, '{');
+	size_t n = open ? (size_t)(open - route->path) : 0;
+
+	path = without_slash(path);
+	if (n == 0 || path.n <= n || memcmp(path.p, route->path, n) != 0)
+		return STR_NONE;
+	return str_bytes(path.p + n, path.n - n);
+}
+
 static bool
 is_at(const struct route *route, enum edge_listener listener, struct str path)
 {
-	return (route->listeners & 1u << listener) != 0 &&
-	       str_eq(str_of(route->path), path);
+	struct str tail;
+
+	if ((route->listeners & 1u << listener) == 0)
+		return false;
+	if (str_eq(str_of(route->path), path))
+		return true;
+	tail = tail_of(route, path);
+	return tail.p && !memchr(tail.p, '/', tail.n);
+}
+
+struct str
+routes_tail(const struct http_request *r)
+{
+	return tail_of(r->route, r->path);
 }
 
 const struct route *

@@ -20,7 +20,7 @@ enum route_auth {
 
 struct route {
 	const char *method;
-	const char *path;
+	const char *path;   /* "/api/keys/{provider}": the last part is any */
 	unsigned listeners; /* 1 << enum edge_listener */
 	enum route_auth auth;
 	enum route_shape shape; /* of its errors */
@@ -36,6 +36,8 @@ extern const size_t routes_count;
 /* The route, or NULL; *is_path says whether another method would have one. */
 const struct route *routes_find(enum edge_listener listener, struct str method,
 				struct str path, bool *is_path);
+/* What stands for the route's {part}; STR_NONE when it has none. */
+struct str routes_tail(const struct http_request *request);
 /* "GET, HEAD, POST, OPTIONS": what the path takes. */
 void routes_allow(enum edge_listener listener, struct str path,
 		  struct buf *out);
@@ -53,6 +55,10 @@ void serve_validate(struct http_request *request);
 void serve_activate(struct http_request *request);
 void serve_deactivate(struct http_request *request);
 void serve_usage(struct http_request *request);
+void serve_keys(struct http_request *request);
+void serve_key(struct http_request *request);
+void serve_key_set(struct http_request *request);
+void serve_key_remove(struct http_request *request);
 void serve_chat(struct http_request *request);
 void serve_models(struct http_request *request);
 /* ai: bytes of its stream were taken. */

@@ -25,6 +25,16 @@ static const struct row rows[] = {
     {LISTENER_PUBLIC, "POST", "/api", NULL, false},
     {LISTENER_PUBLIC, "POST", "/v1/chat/completions", serve_chat, true},
     {LISTENER_PUBLIC, "GET", "/v1/models", serve_models, true},
+    {LISTENER_PUBLIC, "GET", "/api/keys", serve_keys, true},
+    {LISTENER_PUBLIC, "GET", "/api/keys/", serve_keys, true},
+    {LISTENER_PUBLIC, "PUT", "/api/keys", NULL, true},
+    {LISTENER_PUBLIC, "GET", "/api/keys/openai", serve_key, true},
+    {LISTENER_PUBLIC, "PUT", "/api/keys/openai/", serve_key_set, true},
+    {LISTENER_PUBLIC, "DELETE", "/api/keys/x", serve_key_remove, true},
+    {LISTENER_PUBLIC, "POST", "/api/keys/openai", NULL, true},
+    {LISTENER_PUBLIC, "GET", "/api/keys/openai/x", NULL, false},
+    {LISTENER_PUBLIC, "GET", "/api/keysopenai", NULL, false},
+    {LISTENER_ADMIN, "PUT", "/api/keys/openai", NULL, false},
     {LISTENER_PUBLIC, "GET", "/metrics", NULL, false},
     {LISTENER_ADMIN, "GET", "/metrics", NULL, false},
     {LISTENER_INTERNAL, "GET", "/metrics", serve_metrics, true},
@@ -60,6 +70,9 @@ TEST(routes_say_what_they_allow)
 	buf_reset(&out);
 	routes_allow(LISTENER_PUBLIC, STR("/api/chat/"), &out);
 	CHECK_STR(buf_str(&out), STR("POST, OPTIONS"));
+	buf_reset(&out);
+	routes_allow(LISTENER_PUBLIC, STR("/api/keys/openai"), &out);
+	CHECK_STR(buf_str(&out), STR("GET, HEAD, PUT, DELETE, OPTIONS"));
 	buf_fini(&out);
 }
 

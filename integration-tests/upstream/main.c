@@ -342,7 +342,12 @@ after_delay(void *context)
 static bool
 is_to_fail(const struct script *s)
 {
+	char line_end[WORD_BYTES + 2];
 	int i = 0;
+
+	snprintf(line_end, sizeof(line_end), "%s\r\n", s->auth);
+	if (s->auth[0] && strstr(last_head, line_end) == NULL)
+		return false;
 
 	if (s->key[0] == '\0')
 		return s->status != 0;

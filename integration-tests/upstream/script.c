@@ -120,6 +120,8 @@ set_word(struct script *s, struct str word)
 		copy_word(s->key, value);
 	else if (str_eq(name, STR("code")))
 		copy_word(s->code, value);
+	else if (str_eq(name, STR("auth")))
+		copy_word(s->auth, value);
 	else if (str_eq(name, STR("finish")))
 		copy_word(s->finish, value);
 	else if (str_eq(name, STR("cut"))) {

@@ -5,6 +5,8 @@
  *
  *   delay=MS         before the head
  *   status=CODE      fail so; times=N: only the first N requests with this key
+ *   auth=TEXT        likewise, only requests whose head has TEXT in front of
+ *                    a line's end
  *   key=NAME         counter of those failures
  *   code=TEXT        the error object's code
  *   retry-after-ms=MS  header of a failure
@@ -45,7 +47,8 @@ struct script {
 	enum cut_by by;
 	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
 	    is_crlf, is_stamped;
-	char key[WORD_BYTES], code[WORD_BYTES], finish[WORD_BYTES];
+	char key[WORD_BYTES], auth[WORD_BYTES], code[WORD_BYTES],
+	    finish[WORD_BYTES];
 };
 
 /* body: the request's JSON. False when a word is not known: a test's bug. */
