@@ -81,6 +81,22 @@ str_cmp(struct str a, struct str b)
 	return (a.n > b.n) - (a.n < b.n);
 }
 
+/* For hash tables: seed it where others choose the bytes. */
+static inline uint64_t
+str_hash(struct str s, uint64_t seed)
+{
+	uint64_t h = seed ^ s.n, eight;
+
+	for (; s.n >= sizeof(eight); s.p += 8, s.n -= 8) {
+		memcpy(&eight, s.p, sizeof(eight));
+		h = (h ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 29;
+	}
+	for (; s.n > 0; s.p++, s.n--)
+		h = (h ^ (unsigned char)*s.p) * UINT64_C(0xff51afd7ed558ccd);
+	return h ^ h >> 32;
+}
+
 /* Without leading and trailing blanks (space, TAB, CR, LF). */
 static inline struct str
 str_trim(struct str s)

@@ -95,21 +95,6 @@ grow(void **items, size_t *room, size_t need, size_t size)
 
 /* --- the overlay --------------------------------------------------------- */
 
-static uint64_t
-hash_of(const struct group *group, struct str key)
-{
-	uint64_t h = group->seed ^ key.n, eight;
-
-	for (; key.n >= sizeof(eight); key.p += 8, key.n -= 8) {
-		memcpy(&eight, key.p, sizeof(eight));
-		h = (h ^ eight) * UINT64_C(0x9e3779b97f4a7c15);
-		h ^= h >> 29;
-	}
-	for (; key.n > 0; key.p++, key.n--)
-		h = (h ^ (unsigned char)*key.p) * UINT64_C(0xff51afd7ed558ccd);
-	return h ^ h >> 32;
-}
-
 static size_t
 slot_mask(const struct group *group)
 {
@@ -162,7 +147,7 @@ grow_entries(struct group *group)
 static struct entry *
 entry_of(struct group *group, struct str key)
 {
-	uint64_t hash = hash_of(group, key);
+	uint64_t hash = str_hash(key, group->seed);
 	size_t slot = find_slot(group, hash, key);
 	struct entry *entry;
 	struct str kept;
@@ -490,7 +475,7 @@ group_event(struct group *group, const struct event *event)
 }
 
 struct group_mark
-group_mark(struct group *group)
+group_mark(const struct group *group)
 {
 	return (struct group_mark){group->undo_count, group->event_count};
 }
@@ -553,4 +538,16 @@ bool
 group_is_empty(const struct group *group)
 {
 	return group->undo_count == 0 && group->event_count == 0;
+}
+
+bool
+group_has_events(const struct group *group)
+{
+	return group->event_count > 0;
+}
+
+uint64_t
+group_seq(const struct group *group)
+{
+	return group->head + group->event_count;
 }

@@ -42,7 +42,7 @@ struct group_mark {
 	size_t undo_at;
 	size_t event_count;
 };
-struct group_mark group_mark(struct group *group);
+struct group_mark group_mark(const struct group *group);
 void group_undo(struct group *group, struct group_mark mark);
 
 /* Commits what has gathered (nothing: OK without a flush) and empties the
@@ -50,5 +50,8 @@ void group_undo(struct group *group, struct group_mark mark);
  * ERR_COMMIT_UNKNOWN). */
 enum err group_commit(struct group *group);
 bool group_is_empty(const struct group *group);
+bool group_has_events(const struct group *group);
+/* The log's newest number once the group is committed. */
+uint64_t group_seq(const struct group *group);
 
 #endif

@@ -193,6 +193,12 @@ key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
 }
 
 void
+key_counted(struct key *key)
+{
+	begin(key, KEY_COUNTED);
+}
+
+void
 key_rollup_license(struct key *key, struct str license_id, char window,
 		   int64_t start_ms)
 {

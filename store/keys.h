@@ -58,6 +58,9 @@ void key_usage_line(struct key *key, struct str request_id,
 /* -> key of the line: reservations that are open, oldest first */
 void key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
 	      struct str request_id);
+/* counted: which events are in the counters. In front of the open reservations,
+ * on whose page it is written */
+void key_counted(struct key *key);
 #define KEY_TIME_NONE INT64_MIN
 #define KEY_WINDOW_NONE '\0'
 /* rollups: window 'h', 'd' or 'm', its first instant */
@@ -80,6 +83,7 @@ enum key_kind {
 	KEY_PROVIDER_KEY = 'K',
 	KEY_LICENSE = 'L',
 	KEY_LICENSE_ID = 'I',
+	KEY_COUNTED = 'N',
 	KEY_OPEN = 'O',
 	KEY_PLAN = 'P',
 	KEY_PRICE = 'X',

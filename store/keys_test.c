@@ -24,6 +24,8 @@ TEST(keys_have_the_bytes_that_stores_already_hold)
 	CHECK_STR(key_str(&key), STR("Pdefault\0pro"));
 	key_usage_line(&key, STR("r1"), STR("lic_A"));
 	CHECK_STR(key_str(&key), STR("Ur1\0lic_A"));
+	key_counted(&key);
+	CHECK_STR(key_str(&key), STR("N"));
 	key_meter(&key, STR("lic_A"));
 	CHECK_STR(key_str(&key), STR("Rlic_A\0!"));
 	key_rollup_license(&key, STR("lic_A"), 'h', 3600000);

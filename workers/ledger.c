@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #define SCRATCH_BYTES_MAX 65536u
-#define STORE_VERSION 1
 
 /* --- opening ------------------------------------------------------------- */
 
@@ -31,7 +30,7 @@ check_meta(struct ledger *ledger, struct why *why)
 			    "the store is empty: run `chatello init`");
 	else if (e != ERR_OK)
 		why_set(why, e, "the store's first record: %s", err_text(e));
-	else if (meta.version > STORE_VERSION)
+	else if (meta.version > LEDGER_STORE_VERSION)
 		e = why_set(why, ERR_CONFIG,
 			    "the store was written by a newer version: "
 			    "upgrade Chatello");
@@ -64,12 +63,19 @@ ledger_attach(struct ledger *ledger, struct store *store, struct crypto *crypto,
 	e = group_open(&ledger->group, store, &ledger->lease);
 	if (e == ERR_OK)
 		e = ledger_cache_open(&ledger->cache);
+	if (e == ERR_OK)
+		e = counters_open(&ledger->counters, store);
 	if (e != ERR_OK)
 		why_set(why, e, "cannot open the ledger: %s", err_text(e));
 	else
 		e = check_meta(ledger, why);
-	if (e != ERR_OK)
+	if (e == ERR_OK)
+		e = ledger_recover(ledger, why);
+	if (e != ERR_OK) {
+		counters_close(ledger->counters); /* half of them is none */
+		ledger->counters = NULL;
 		ledger_close(ledger);
+	}
 	return e;
 }
 
@@ -100,9 +106,25 @@ ledger_open(struct ledger *ledger, const struct conf *conf, struct why *why)
 	return ledger_attach(ledger, store, crypto, why);
 }
 
+/* What fails here is counted when the store is opened again. */
+static void
+write_counters(struct ledger *ledger)
+{
+	unsigned event_count;
+
+	ledger_undo(ledger, (struct ledger_mark){.event_count = 0});
+	if (!ledger_counters_wait(ledger))
+		return;
+	ledger_counters_hasten(ledger);
+	ledger_commit(ledger, &event_count);
+}
+
 void
 ledger_close(struct ledger *ledger)
 {
+	if (ledger->counters)
+		write_counters(ledger);
+	counters_close(ledger->counters);
 	if (ledger->group)
 		group_close(ledger->group);
 	if (ledger->lease.token)
@@ -119,35 +141,72 @@ ledger_close(struct ledger *ledger)
 enum err
 ledger_commit(struct ledger *ledger, unsigned *event_count)
 {
-	enum err e = group_commit(ledger->group);
+	struct group *group = ledger->group;
+	bool is_writing = counters_are_due(ledger->counters, group);
+	enum err e = ERR_OK;
 
+	if (is_writing)
+		e = counters_put(ledger->counters, group, group_seq(group));
+	if (e != ERR_OK)
+		group_undo(group, (struct group_mark){0, 0});
+	if (e == ERR_OK)
+		e = group_commit(group);
 	*event_count = e == ERR_OK ? ledger->event_count : 0;
 	ledger->event_count = 0;
-	if (e != ERR_OK) {
-		ledger_cache_drop(ledger->cache);
+	if (e == ERR_OK) {
+		counters_committed(ledger->counters, is_writing);
+	} else {
+		counters_undo(ledger->counters, 0);
+		ledger_cache_drop(ledger);
 		ledger_keys_version(ledger); /* else the next one reads it */
 	}
 	return e;
 }
 
+bool
+ledger_counters_wait(const struct ledger *ledger)
+{
+	return counters_wait(ledger->counters);
+}
+
+void
+ledger_counters_hasten(struct ledger *ledger)
+{
+	counters_hasten(ledger->counters);
+}
+
 /* --- what handlers share ------------------------------------------------- */
+
+struct ledger_mark
+ledger_mark(const struct ledger *ledger)
+{
+	return (struct ledger_mark){group_mark(ledger->group),
+				    counters_mark(ledger->counters),
+				    ledger->event_count};
+}
+
+void
+ledger_undo(struct ledger *ledger, struct ledger_mark mark)
+{
+	group_undo(ledger->group, mark.group);
+	counters_undo(ledger->counters, mark.counters);
+	ledger->event_count = mark.event_count;
+}
 
 enum err
 ledger_run(struct context *context, const void *in, void *out, handler_fn *fn)
 {
 	struct ledger *ledger = context->state;
-	struct group_mark mark = group_mark(ledger->group);
-	unsigned event_count = ledger->event_count;
+	struct ledger_mark mark = ledger_mark(ledger);
 	enum err e;
 
 	ledger_cache_trim(ledger->cache);
 	e = fn(context, in, out);
 	if (e == ERR_OK)
 		return ERR_OK;
-	group_undo(ledger->group, mark);
-	ledger->event_count = event_count;
+	ledger_undo(ledger, mark);
 	if (ledger_cache_was_dropped(ledger->cache))
-		ledger_cache_drop(ledger->cache);
+		ledger_cache_drop(ledger);
 	return e;
 }
 

@@ -10,7 +10,11 @@
 #include "lib/conf.h"
 #include "store/crypto.h"
 #include "store/group.h"
+#include "workers/ledger_counters.h"
 #include "workers/pool.h"
+
+/* 1: counters were written with every commit. Since 2 there is `counted`. */
+#define LEDGER_STORE_VERSION 2
 
 struct ledger_cache;
 
@@ -20,25 +24,33 @@ struct ledger {
 	struct group *group;
 	struct crypto *crypto;
 	struct ledger_cache *cache; /* decoded plans, workspaces, prices */
+	struct counters *counters;  /* meters and rollups */
 	struct buf scratch;	    /* an event's state while it is encoded */
 	unsigned event_count;	    /* appended since the last commit */
 	int64_t keys_version;	    /* of the vendor's provider keys */
 	int64_t next_expiry_ms;	    /* no open reservation expires before it */
 };
 
-/* Opens the store, takes the writer's lease, checks the master key.
- * ERR_STORE_LOCKED: a ledger runs. */
+/* Opens the store, takes the writer's lease, checks the master key, counts what
+ * the last ledger had not written into its counters. ERR_STORE_LOCKED: a ledger
+ * runs. STORE_CORRUPT: an event that is to be counted cannot be read. */
 enum err ledger_open(struct ledger *ledger, const struct conf *conf,
 		     struct why *why);
 /* The same over a store and a crypto that are open; takes both over, also when
  * it fails. */
 enum err ledger_attach(struct ledger *ledger, struct store *store,
 		       struct crypto *crypto, struct why *why);
+/* Writes the counters that wait; what was not committed is dropped. */
 void ledger_close(struct ledger *ledger);
 /* Commits what the handlers have decided since the last time; whoever runs a
  * handler calls it before anybody hears of the outcome. *event_count: events
  * that were appended (a reason to ring the doorbell). Errors: group_commit. */
 enum err ledger_commit(struct ledger *ledger, unsigned *event_count);
+/* Meters and rollups that changed are not all in the store yet; whoever keeps a
+ * ledger open has them written COUNTERS_DELAY_MS later. */
+bool ledger_counters_wait(const struct ledger *ledger);
+/* The next commit writes them. */
+void ledger_counters_hasten(struct ledger *ledger);
 
 /* Makes the store with the default workspace, the plan templates and the price
  * list; ERR_EXISTS (nothing changed) when there is one. The tokens are new

@@ -4,6 +4,9 @@
  * the meter. Always holds: used + reserved <= limit, and a refusal changes
  * nothing.
  *
+ * The meter is written late (ledger_counters.h): what it would lose with the
+ * process is in the open line, or else is written with it at once.
+ *
  * In a workspace whose enforcement is `log`, what would refuse because of
  * standing, domain, feature, month or rate lets pass instead; the first such
  * reason is kept in the line's `error` as WOULD_<code>. A missing or unknown
@@ -39,9 +42,9 @@ struct admission {
 	struct usage_line before; /* what the request id holds already */
 	bool has_before;
 	struct str own_key; /* sealed; absent: the customer has none */
-	struct meter meter;
+	struct counter *counter;
+	union counter_record meter; /* the counter's, as it is to be */
 	struct key line_key;
-	struct key meter_key;
 	int64_t rate_limit;
 	struct rules_rate rate;
 	char would[32]; /* "" = nothing would have refused */
@@ -50,17 +53,14 @@ struct admission {
 /* --- load ---------------------------------------------------------------- */
 
 static enum err
-load_optional(struct admission *a, const struct key *key,
-	      const struct schema *schema, void *out, bool *is_there)
+load_before(struct admission *a)
 {
 	enum err e =
-	    group_load(a->ledger->group, key, schema, out, a->context->arena);
+	    group_load(a->ledger->group, &a->line_key, &usage_line_schema,
+		       &a->before, a->context->arena);
 
-	*is_there = e == ERR_OK;
-	if (e != ERR_NO_SUCH)
-		return e;
-	schema_clear(schema, out);
-	return ERR_OK;
+	a->has_before = e == ERR_OK;
+	return e == ERR_NO_SUCH ? ERR_OK : e;
 }
 
 static enum err
@@ -89,8 +89,8 @@ static enum err
 load(struct admission *a)
 {
 	const struct reserve *in = a->in;
-	bool has_meter;
 	const struct price_period *price;
+	struct key key;
 	enum err e;
 
 	if (!id_is_valid_request_id(in->request_id))
@@ -113,12 +113,13 @@ load(struct admission *a)
 	if (e != ERR_OK && e != ERR_NO_SUCH)
 		return e;
 	key_usage_line(&a->line_key, in->request_id, a->license.id);
-	key_meter(&a->meter_key, a->license.id);
-	e = load_optional(a, &a->line_key, &usage_line_schema, &a->before,
-			  &a->has_before);
+	e = load_before(a);
+	key_meter(&key, a->license.id);
 	if (e == ERR_OK)
-		e = load_optional(a, &a->meter_key, &meter_schema, &a->meter,
-				  &has_meter);
+		e = counters_find(a->ledger->counters, &key, &meter_schema,
+				  &a->counter);
+	if (e == ERR_OK)
+		a->meter = a->counter->record;
 	return e;
 }
 
@@ -210,14 +211,15 @@ check_month(struct admission *a)
 	int64_t limit = rules_limit(a->plan, "requests_month", SCHEMA_INT_NONE);
 	enum err e;
 
-	rules_meter_roll(&a->meter, a->context->now_ms, a->workspace->zone);
-	if (rules_month_has_room(&a->meter, limit))
+	rules_meter_roll(&a->meter.meter, a->context->now_ms,
+			 a->workspace->zone);
+	if (rules_month_has_room(&a->meter.meter, limit))
 		return ERR_OK;
 	e = soften(a, ERR_LIMIT_REACHED);
 	if (e != ERR_OK) {
 		failure->limit = STR("requests_month");
 		failure->retry_after_ms =
-		    a->meter.month_end - a->context->now_ms;
+		    a->meter.meter.month_end - a->context->now_ms;
 	}
 	return e;
 }
@@ -229,8 +231,8 @@ check_rate(struct admission *a)
 	enum err e;
 
 	a->rate =
-	    rules_gcra(&a->meter.hour_tat_ns, a->context->now_ms * NS_PER_MS,
-		       a->rate_limit, HOUR_MS);
+	    rules_gcra(&a->meter.meter.hour_tat_ns,
+		       a->context->now_ms * NS_PER_MS, a->rate_limit, HOUR_MS);
 	if (a->rate.is_admitted)
 		return ERR_OK;
 	e = soften(a, ERR_RATE_LIMITED);
@@ -284,35 +286,54 @@ line_fill(const struct admission *a, struct usage_line *line)
 	line->owner = in->owner;
 	line->owner_start = in->owner_start;
 	line->attempt = in->attempt;
-	line->month_start = a->meter.month_start;
+	line->month_start = a->meter.meter.month_start;
+	line->admission = a->meter.meter.admissions;
+	line->hour_tat_ns = a->meter.meter.hour_tat_ns;
 	line->is_stream = in->is_stream;
 	line->own_key = a->own_key.p != NULL;
 	if (a->would[0])
 		line->error = str_of(a->would);
 }
 
+/* A month that comes again, since the clock was set back, and a line that is
+ * taken back cannot be told from the log. */
+static bool
+is_told_by_line(const struct admission *a)
+{
+	const struct meter *before = &a->counter->record.meter;
+	const struct meter *after = &a->meter.meter;
+
+	return !a->has_before && after->month_start >= before->month_start;
+}
+
 static enum err
 put(struct admission *a)
 {
-	struct group *group = a->ledger->group;
+	struct ledger *ledger = a->ledger;
+	struct meter *meter = &a->meter.meter;
 	struct usage_line line;
 	struct key open;
 	enum err e = ERR_OK;
 
+	meter->month_reserved += 1;
+	meter->admissions =
+	    meter->admissions == SCHEMA_INT_NONE ? 1 : meter->admissions + 1;
 	line_fill(a, &line);
+	if (!is_told_by_line(a))
+		counters_hasten(ledger->counters);
 	if (a->has_before) /* it failed, and is counted no more */
-		e = ledger_rollups_move(a->ledger, a->context->arena,
-					&a->before, NULL);
+		e = ledger_rollups_move(ledger, &a->before, NULL);
 	if (e == ERR_OK)
-		e = group_put(group, &a->line_key, &usage_line_schema, &line);
+		e = group_put(ledger->group, &a->line_key, &usage_line_schema,
+			      &line);
 	key_open(&open, line.reserved_at, line.license_id, line.request_id);
 	if (e == ERR_OK)
-		e = group_put_bytes(group, &open, key_str(&a->line_key));
-	a->meter.month_reserved += 1;
+		e = group_put_bytes(ledger->group, &open,
+				    key_str(&a->line_key));
 	if (e == ERR_OK)
-		e = group_put(group, &a->meter_key, &meter_schema, &a->meter);
-	if (e == ERR_OK && line.expires_at < a->ledger->next_expiry_ms)
-		a->ledger->next_expiry_ms = line.expires_at;
+		e = counters_change(ledger->counters, a->counter, &a->meter);
+	if (e == ERR_OK && line.expires_at < ledger->next_expiry_ms)
+		ledger->next_expiry_ms = line.expires_at;
 	return e;
 }
 
@@ -336,7 +357,7 @@ answer(const struct admission *a, struct reserved *out)
 static struct rules_rate
 rate_now(const struct admission *a)
 {
-	int64_t tat_ns = a->meter.hour_tat_ns;
+	int64_t tat_ns = a->meter.meter.hour_tat_ns;
 	struct rules_rate rate = rules_gcra(
 	    &tat_ns, a->context->now_ms * NS_PER_MS, a->rate_limit, HOUR_MS);
 

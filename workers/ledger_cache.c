@@ -67,10 +67,11 @@ ledger_cache_trim(struct ledger_cache *cache)
 }
 
 void
-ledger_cache_drop(struct ledger_cache *cache)
+ledger_cache_drop(struct ledger *ledger)
 {
-	empty(cache);
-	cache->was_dropped = true;
+	empty(ledger->cache);
+	ledger->cache->was_dropped = true;
+	counters_hasten(ledger->counters);
 }
 
 bool

@@ -75,7 +75,7 @@ workspace_close_days(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	}
 	if (e != ERR_OK || workspace->closed_until == before)
 		return e;
-	ledger_cache_drop(ledger->cache);
+	ledger_cache_drop(ledger);
 	key_workspace(&key, workspace->code);
 	return group_put(ledger->group, &key, &workspace_schema, workspace);
 }
@@ -104,8 +104,7 @@ enum err
 ledger_close_days(struct ledger *ledger, int64_t now_ms, int64_t *next_ms)
 {
 	static const char kind = KEY_WORKSPACE;
-	struct group_mark mark = group_mark(ledger->group);
-	unsigned event_count = ledger->event_count;
+	struct ledger_mark mark = ledger_mark(ledger);
 	struct store_row rows[PAGE_ROWS];
 	struct key last = {.n = 0};
 	size_t count = PAGE_ROWS;
@@ -128,9 +127,8 @@ ledger_close_days(struct ledger *ledger, int64_t now_ms, int64_t *next_ms)
 	}
 	arena_fini(&arena);
 	if (e != ERR_OK) {
-		group_undo(ledger->group, mark);
-		ledger->event_count = event_count;
-		ledger_cache_drop(ledger->cache);
+		ledger_undo(ledger, mark);
+		ledger_cache_drop(ledger);
 	}
 	return e;
 }

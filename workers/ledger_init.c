@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_VERSION 1
 #define TOKEN_BYTES 32u
 #define MESSAGE_PRICE INT64_C(5000) /* EUR 0.005 */
 
@@ -55,7 +54,7 @@ seed_meta(struct group *group, struct crypto *crypto, int64_t now_ms,
 		return ERR_NO_MEMORY;
 	crypto_key_check(crypto, check);
 	schema_clear(&meta_schema, &meta);
-	meta.version = STORE_VERSION;
+	meta.version = LEDGER_STORE_VERSION;
 	meta.created_at = now_ms;
 	meta.key_check = str_bytes(check, sizeof(check));
 	meta.internal_token_hash = str_bytes(internal, sizeof(internal));

@@ -35,8 +35,9 @@ void ledger_cache_close(struct ledger_cache *cache);
  * beginning of each request. */
 void ledger_cache_trim(struct ledger_cache *cache);
 /* Forgets everything: before a write of a plan, a workspace or a price, and
- * when such a write did not come to be. */
-void ledger_cache_drop(struct ledger_cache *cache);
+ * when such a write did not come to be. The counters are written with it, for
+ * their windows are those of the workspace as it was. */
+void ledger_cache_drop(struct ledger *ledger);
 /* Has been dropped since ledger_cache_trim. */
 bool ledger_cache_was_dropped(const struct ledger_cache *cache);
 
@@ -60,6 +61,14 @@ int64_t ledger_window_start(struct ledger_workspace *workspace,
 
 /* --- ledger.c ------------------------------------------------------------ */
 
+/* A point to go back to, also when several things are done in one turn. */
+struct ledger_mark {
+	struct group_mark group;
+	size_t counters;
+	unsigned event_count;
+};
+struct ledger_mark ledger_mark(const struct ledger *ledger);
+void ledger_undo(struct ledger *ledger, struct ledger_mark mark);
 /* Runs fn; takes back what it put when it fails. */
 enum err ledger_run(struct context *context, const void *in, void *out,
 		    handler_fn *fn);
@@ -113,11 +122,20 @@ enum err ledger_tell(struct context *context, const struct ledger_told *told,
 /* The name that people see. */
 struct str ledger_plan_name(const struct plan *plan);
 
+/* --- ledger_recovery.c --------------------------------------------------- */
+
+/* Brings the counters to where the log and the open lines are, and commits
+ * them. Nothing is decided yet. */
+enum err ledger_recover(struct ledger *ledger, struct why *why);
+
 /* --- ledger_settle.c ----------------------------------------------------- */
+
+/* Settled or interrupted: it counts as a request. */
+bool ledger_is_counted(const struct usage_line *line);
 
 /* Takes off the rollups what the line counted before and adds what it counts
  * now; after NULL: it counts no more. */
-enum err ledger_rollups_move(struct ledger *ledger, struct arena *arena,
+enum err ledger_rollups_move(struct ledger *ledger,
 			     const struct usage_line *before,
 			     const struct usage_line *after);
 

@@ -161,7 +161,7 @@ plan_set(struct context *context, const void *in_, void *out)
 		return e;
 	code = arena_str(context->arena, cached->record.code);
 	currency = arena_str(context->arena, cached->record.currency);
-	ledger_cache_drop(ledger->cache);
+	ledger_cache_drop(ledger);
 	key_plan(&key, code, in->code);
 	e = group_load(ledger->group, &key, &plan_schema, &plan,
 		       context->arena);

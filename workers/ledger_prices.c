@@ -48,7 +48,7 @@ record_put(struct context *context, struct price *record, struct prices *prices,
 	struct key key;
 	enum err e;
 
-	ledger_cache_drop(ledger->cache);
+	ledger_cache_drop(ledger);
 	key_price(&key, record->provider, record->model);
 	prices_store(prices, record);
 	if (prices->count)
@@ -236,8 +236,7 @@ price_import(struct context *context, const void *in_, void *out_)
 	const struct price_import *in = in_;
 	struct price_imported *out = out_;
 	struct ledger *ledger = context->state;
-	struct group_mark mark = group_mark(ledger->group);
-	unsigned event_count = ledger->event_count;
+	struct ledger_mark mark = ledger_mark(ledger);
 	struct change change;
 	enum err e = ERR_OK;
 
@@ -256,9 +255,8 @@ price_import(struct context *context, const void *in_, void *out_)
 		out->added += !change.is_same && !change.had_price;
 	}
 	if (e == ERR_OK && in->dry_run) {
-		group_undo(ledger->group, mark);
-		ledger->event_count = event_count;
-		ledger_cache_drop(ledger->cache);
+		ledger_undo(ledger, mark);
+		ledger_cache_drop(ledger);
 	}
 	return e;
 }

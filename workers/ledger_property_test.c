@@ -1,7 +1,11 @@
 /*
- * ledger_property_test: random lives of AI requests over a few licences. After
- * every step: used + reserved <= limit. After every commit: meters, rollups and
- * the log equal the fold of the lines. A failing run names its seed.
+ * ledger_property_test: random lives of AI requests over a few licences, lived
+ * by two ledgers at once: one writes its counters when it likes, the other with
+ * every commit. Both die now and then, at any point of a turn, and are opened
+ * again. After every step: used + reserved <= limit, and both answer the same.
+ * After every commit: meters, rollups and the log equal the fold of the lines,
+ * and the counters of both are the same. After a death their stores hold the
+ * same counters, byte for byte. A failing run names its seed.
  */
 #include "workers/ledger_parts.h"
 
@@ -10,16 +14,18 @@
 #include <stdio.h>
 
 #define T0 INT64_C(1795248000000) /* 2026-11-21T08:00:00Z */
-#define LICENSES 3
-#define REQUESTS 24
-#define STEPS 1500
+#define LICENSES 8
+#define REQUESTS 40
+#define STEPS 2000
 #define MONTH_LIMIT 12
 #define ROWS_MAX 8192
 #define EVENTS_MAX 8192
 
 struct run {
 	struct ledger ledger;
-	struct arena arena; /* of a step */
+	struct ledger eager; /* writes its counters with every commit */
+	unsigned late;	     /* commits with counters that waited */
+	struct arena arena;  /* of a step */
 	struct arena kept;
 	int64_t now_ms;
 	uint64_t seed;
@@ -38,9 +44,9 @@ pick(struct run *run, uint32_t below)
 }
 
 static struct context
-context_of(struct run *run)
+context_of(struct run *run, struct ledger *ledger)
 {
-	struct context context = {.state = &run->ledger,
+	struct context context = {.state = ledger,
 				  .arena = &run->arena,
 				  .now_ms = run->now_ms,
 				  .peer = "proxy-0"};
@@ -49,31 +55,48 @@ context_of(struct run *run)
 	return context;
 }
 
+/* All of it into an empty store. */
 static void
-run_open(struct run *run, uint64_t seed)
+copy_store(struct run *run, struct store *from, struct store *to)
+{
+	static struct store_row rows[ROWS_MAX];
+	static struct store_write writes[ROWS_MAX];
+	static struct store_event events[EVENTS_MAX];
+	static struct str bytes[EVENTS_MAX];
+	struct store_group group = {.writes = writes, .events = bytes};
+	struct store_lease lease;
+	uint64_t head = 0;
+
+	for (char kind = ' '; kind <= '~'; kind++) {
+		size_t count;
+
+		CHECK_OK(store_scan(from, str_bytes(&kind, 1), STR_NONE,
+				    ROWS_MAX, &run->arena, rows, &count));
+		for (size_t i = 0; i < count; i++)
+			writes[group.write_count++] =
+			    (struct store_write){rows[i].key, rows[i].value};
+	}
+	CHECK_OK(store_tail(from, 0, EVENTS_MAX, &run->arena, events,
+			    &group.event_count));
+	for (size_t i = 0; i < group.event_count; i++)
+		bytes[i] = events[i].bytes;
+	CHECK_OK(store_lease_take(to, &lease, NULL));
+	CHECK_OK(store_commit(to, &lease, &head, &group));
+	store_lease_release(to, &lease);
+}
+
+static void
+sell(struct run *run)
 {
 	struct limit limits[] = {{STR("requests_month"), MONTH_LIMIT},
 				 {STR("requests_hour"), 50}};
-	struct store_conf conf = {.engine = "memory"};
-	struct ledger_init init;
-	struct crypto *crypto;
-	struct store *store;
-	struct context context;
+	struct context context = context_of(run, &run->ledger);
 	struct license_issue issue;
 	struct license_issued issued;
 	struct plan_set plan;
 	struct plan_view view;
 	unsigned events;
 
-	*run = (struct run){.now_ms = T0, .seed = seed, .random = seed};
-	arena_init(&run->arena, 64u << 20);
-	arena_init(&run->kept, 1u << 20);
-	CHECK_OK(store_open(&store, &conf, NULL));
-	CHECK_OK(crypto_make_master_key("master.key", NULL));
-	CHECK_OK(crypto_open(&crypto, "master.key", NULL));
-	CHECK_OK(ledger_seed(store, crypto, T0, &run->arena, &init, NULL));
-	CHECK_OK(ledger_attach(&run->ledger, store, crypto, NULL));
-	context = context_of(run);
 	schema_clear(&plan_set_schema, &plan);
 	plan.code = STR("pro");
 	plan.limits = limits;
@@ -91,9 +114,33 @@ run_open(struct run *run, uint64_t seed)
 }
 
 static void
+run_open(struct run *run, uint64_t seed)
+{
+	struct store_conf conf = {.engine = "memory"};
+	struct ledger_init init;
+	struct crypto *crypto;
+	struct store *store;
+
+	*run = (struct run){.now_ms = T0, .seed = seed, .random = seed};
+	arena_init(&run->arena, 64u << 20);
+	arena_init(&run->kept, 1u << 20);
+	CHECK_OK(store_open(&store, &conf, NULL));
+	CHECK_OK(crypto_make_master_key("master.key", NULL));
+	CHECK_OK(crypto_open(&crypto, "master.key", NULL));
+	CHECK_OK(ledger_seed(store, crypto, T0, &run->arena, &init, NULL));
+	CHECK_OK(ledger_attach(&run->ledger, store, crypto, NULL));
+	sell(run);
+	CHECK_OK(store_open(&store, &conf, NULL));
+	CHECK_OK(crypto_open(&crypto, "master.key", NULL));
+	copy_store(run, run->ledger.store, store);
+	CHECK_OK(ledger_attach(&run->eager, store, crypto, NULL));
+}
+
+static void
 run_close(struct run *run)
 {
 	ledger_close(&run->ledger);
+	ledger_close(&run->eager);
 	arena_fini(&run->arena);
 	arena_fini(&run->kept);
 }
@@ -108,15 +155,48 @@ request_id(struct run *run, char out[16])
 	return str_bytes(out, (size_t)n);
 }
 
+/* Both are asked; both must say the same. */
+static enum err
+reserve(struct run *run, const struct reserve *in, struct reserved *out)
+{
+	struct context context = context_of(run, &run->ledger);
+	struct context eager_context = context_of(run, &run->eager);
+	struct reserved eager;
+	enum err e;
+
+	schema_clear(&reserved_schema, out);
+	schema_clear(&reserved_schema, &eager);
+	e = ledger_reserve(&context, in, out);
+	CHECK_INT(ledger_reserve(&eager_context, in, &eager), e);
+	CHECK_INT(eager.rate_remaining, out->rate_remaining);
+	CHECK_INT(eager.rate_reset_ms, out->rate_reset_ms);
+	return e;
+}
+
+static enum err
+settle(struct run *run, const struct settle *in, struct settled *out)
+{
+	struct context context = context_of(run, &run->ledger);
+	struct context eager_context = context_of(run, &run->eager);
+	struct settled eager;
+	enum err e;
+
+	schema_clear(&settled_schema, out);
+	schema_clear(&settled_schema, &eager);
+	e = ledger_settle(&context, in, out);
+	CHECK_INT(ledger_settle(&eager_context, in, &eager), e);
+	CHECK_INT(eager.cost, out->cost);
+	return e;
+}
+
 /* Asks; then asks the same again, which must answer the same and put nothing.
  */
 static void
 step_reserve(struct run *run)
 {
-	struct context context = context_of(run);
 	struct reserved first, again;
+	struct ledger_mark mark;
 	struct reserve in;
-	struct group_mark mark;
 	char id[16];
 	enum err e;
 
@@ -130,28 +210,27 @@ step_reserve(struct run *run)
 	in.attempt = run->attempt++;
 	in.expires_ms = 1000 + pick(run, 100000);
 	in.input_tokens = pick(run, 10000);
-	mark = group_mark(run->ledger.group);
-	e = ledger_reserve(&context, &in, &first);
-	if (e != ERR_OK) {
+	mark = ledger_mark(&run->ledger);
+	e = reserve(run, &in, &first);
+	if (e == ERR_OK) {
+		mark = ledger_mark(&run->ledger);
+		CHECK_OK(reserve(run, &in, &again));
+		CHECK_INT(again.rate_remaining, first.rate_remaining);
+	} else {
 		CHECK(e == ERR_LIMIT_REACHED || e == ERR_RATE_LIMITED ||
 		      e == ERR_DUPLICATE_REQUEST);
-		CHECK_INT(group_mark(run->ledger.group).undo_at, mark.undo_at);
-		return;
 	}
-	mark = group_mark(run->ledger.group);
-	CHECK_OK(ledger_reserve(&context, &in, &again));
-	CHECK_INT(again.rate_remaining, first.rate_remaining);
-	CHECK_INT(group_mark(run->ledger.group).undo_at, mark.undo_at);
+	CHECK_INT(ledger_mark(&run->ledger).group.undo_at, mark.group.undo_at);
+	CHECK_INT(ledger_mark(&run->ledger).counters, mark.counters);
 }
 
 static void
 step_settle(struct run *run)
 {
-	struct context context = context_of(run);
 	struct settled first, again;
+	struct ledger_mark mark, now;
 	struct usage_line line;
 	struct settle in;
-	struct group_mark mark;
 	struct key key;
 	char id[16];
 	enum err e;
@@ -169,18 +248,20 @@ step_settle(struct run *run)
 	in.output_tokens = pick(run, 10000);
 	in.cache_read_tokens = pick(run, 10000);
 	if (e == ERR_NO_SUCH) {
-		CHECK_ERR(ledger_settle(&context, &in, &first), ERR_NO_SUCH);
+		CHECK_ERR(settle(run, &in, &first), ERR_NO_SUCH);
 		return;
 	}
-	CHECK_OK(ledger_settle(&context, &in, &first));
-	mark = group_mark(run->ledger.group);
-	CHECK_OK(ledger_settle(&context, &in, &again));
+	CHECK_OK(settle(run, &in, &first));
+	mark = ledger_mark(&run->ledger);
+	CHECK_OK(settle(run, &in, &again));
 	CHECK_INT(again.cost, first.cost);
 	CHECK_INT(again.price, first.price);
-	CHECK_INT(group_mark(run->ledger.group).undo_at, mark.undo_at);
-	CHECK_INT(group_mark(run->ledger.group).event_count, mark.event_count);
+	now = ledger_mark(&run->ledger);
+	CHECK_INT(now.group.undo_at, mark.group.undo_at);
+	CHECK_INT(now.group.event_count, mark.group.event_count);
+	CHECK_INT(now.counters, mark.counters);
 	in.attempt = -1;
-	CHECK_ERR(ledger_settle(&context, &in, &again), ERR_CONFLICT);
+	CHECK_ERR(settle(run, &in, &again), ERR_CONFLICT);
 }
 
 static void
@@ -190,8 +271,8 @@ step_sweep(struct run *run, bool is_last)
 				     .recorded_ms = run->now_ms,
 				     .limit =
 					 is_last ? 1000 : 1 + pick(run, 4)};
+	size_t closed, eager_closed;
 	int64_t next_ms;
-	size_t closed;
 
 	if (pick(run, 2)) {
 		sweep.owner = STR("proxy-0");
@@ -199,35 +280,53 @@ step_sweep(struct run *run, bool is_last)
 	}
 	CHECK_OK(ledger_close_open(&run->ledger, &sweep, &closed, &next_ms));
 	CHECK(closed <= sweep.limit);
+	CHECK_OK(
+	    ledger_close_open(&run->eager, &sweep, &eager_closed, &next_ms));
+	CHECK_INT(eager_closed, closed);
 }
 
 /* --- what must hold ------------------------------------------------------ */
+
+/* As it stands, written or not. */
+static const union counter_record *
+counter_of(struct ledger *ledger, const struct key *key,
+	   const struct schema *schema)
+{
+	struct counter *counter;
+
+	CHECK_OK(counters_find(ledger->counters, key, schema, &counter));
+	return &counter->record;
+}
+
+static const struct meter *
+meter_of(struct run *run, int i)
+{
+	struct key key;
+
+	key_meter(&key, run->ids[i]);
+	return &counter_of(&run->ledger, &key, &meter_schema)->meter;
+}
 
 static void
 check_limits(struct run *run)
 {
 	for (int i = 0; i < LICENSES; i++) {
-		struct meter meter;
-		struct key key;
-		enum err e;
+		const struct meter *meter = meter_of(run, i);
 
-		key_meter(&key, run->ids[i]);
-		e = group_load(run->ledger.group, &key, &meter_schema, &meter,
-			       &run->arena);
-		if (e == ERR_NO_SUCH)
+		if (meter->month_start == SCHEMA_INT_NONE)
 			continue;
-		CHECK_OK(e);
-		CHECK(meter.month_used >= 0 && meter.month_reserved >= 0);
-		CHECK(meter.month_used + meter.month_reserved <= MONTH_LIMIT);
+		CHECK(meter->month_used >= 0 && meter->month_reserved >= 0);
+		CHECK(meter->month_used + meter->month_reserved <= MONTH_LIMIT);
 	}
 }
 
 static size_t
-scan(struct run *run, char kind, struct store_row *rows)
+scan(struct run *run, const struct ledger *ledger, char kind,
+     struct store_row *rows)
 {
 	size_t count;
 
-	CHECK_OK(store_scan(run->ledger.store, str_bytes(&kind, 1), STR_NONE,
+	CHECK_OK(store_scan(ledger->store, str_bytes(&kind, 1), STR_NONE,
 			    ROWS_MAX, &run->arena, rows, &count));
 	CHECK(count < ROWS_MAX);
 	return count;
@@ -237,7 +336,7 @@ static size_t
 load_lines(struct run *run, struct usage_line *lines)
 {
 	static struct store_row rows[ROWS_MAX];
-	size_t count = scan(run, KEY_USAGE_LINE, rows);
+	size_t count = scan(run, &run->ledger, KEY_USAGE_LINE, rows);
 
 	CHECK(count <= LICENSES * REQUESTS);
 	for (size_t i = 0; i < count; i++)
@@ -269,38 +368,29 @@ check_meters(struct run *run, const struct usage_line *lines, size_t count)
 {
 	for (int i = 0; i < LICENSES; i++) {
 		int64_t used = 0, reserved = 0;
-		struct meter meter;
-		struct key key;
-		enum err e;
+		const struct meter *meter = meter_of(run, i);
 
-		key_meter(&key, run->ids[i]);
-		e = group_load(run->ledger.group, &key, &meter_schema, &meter,
-			       &run->arena);
-		if (e == ERR_NO_SUCH)
+		if (meter->month_start == SCHEMA_INT_NONE)
 			continue;
-		CHECK_OK(e);
 		for (size_t k = 0; k < count; k++) {
 			if (!str_eq(lines[k].license_id, run->ids[i]) ||
-			    lines[k].month_start != meter.month_start)
+			    lines[k].month_start != meter->month_start)
 				continue;
 			used += is_used(&lines[k]);
 			reserved += is(&lines[k], "reserved");
 		}
-		CHECK_INT(meter.month_used, used);
-		CHECK_INT(meter.month_reserved, reserved);
+		CHECK_INT(meter->month_used, used);
+		CHECK_INT(meter->month_reserved, reserved);
 	}
 }
 
-static void
-rollup_of(struct run *run, const struct key *key, struct rollup *out)
+static bool
+is_within(const struct usage_line *line, bool is_month, int64_t start,
+	  int64_t end)
 {
-	enum err e = group_load(run->ledger.group, key, &rollup_schema, out,
-				&run->arena);
+	int64_t at = is_month ? line->month_start : line->reserved_at;
 
-	if (e == ERR_NO_SUCH)
-		*out = (struct rollup){0};
-	else
-		CHECK_OK(e);
+	return at >= start && at < end;
 }
 
 /* Each rollup that a line belongs to, against the sum of its lines. */
@@ -317,17 +407,18 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 		const struct usage_line *of = &lines[i / 3];
 		int64_t start, end, requests = 0, failed = 0, interrupted = 0;
 		int64_t cost = 0, input = 0, cached = 0;
-		struct rollup rollup;
+		const struct rollup *rollup;
 		struct key key;
 
-		calendar_window(windows[i % 3].window, of->reserved_at,
+		/* A clock that goes back a little does not leave the month. */
+		calendar_window(windows[i % 3].window,
+				i % 3 == 2 ? of->month_start : of->reserved_at,
 				"Europe/Rome", &start, &end);
 		for (size_t k = 0; k < count; k++) {
 			const struct usage_line *line = &lines[k];
 
 			if (!str_eq(line->license_id, of->license_id) ||
-			    line->reserved_at < start ||
-			    line->reserved_at >= end)
+			    !is_within(line, i % 3 == 2, start, end))
 				continue;
 			failed += is(line, "failed");
 			interrupted += is(line, "interrupted");
@@ -340,13 +431,14 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 		}
 		key_rollup_license(&key, of->license_id, windows[i % 3].letter,
 				   start);
-		rollup_of(run, &key, &rollup);
-		CHECK_INT(rollup.requests, requests);
-		CHECK_INT(rollup.failed, failed);
-		CHECK_INT(rollup.interrupted, interrupted);
-		CHECK_INT(rollup.cost, cost);
-		CHECK_INT(rollup.input_tokens, input);
-		CHECK_INT(rollup.cache_read_tokens, cached);
+		rollup =
+		    &counter_of(&run->ledger, &key, &rollup_schema)->rollup;
+		CHECK_INT(none_is_zero(rollup->requests), requests);
+		CHECK_INT(none_is_zero(rollup->failed), failed);
+		CHECK_INT(none_is_zero(rollup->interrupted), interrupted);
+		CHECK_INT(none_is_zero(rollup->cost), cost);
+		CHECK_INT(none_is_zero(rollup->input_tokens), input);
+		CHECK_INT(none_is_zero(rollup->cache_read_tokens), cached);
 	}
 }
 
@@ -355,7 +447,7 @@ static void
 check_models(struct run *run, const struct usage_line *lines, size_t count)
 {
 	static struct store_row rows[ROWS_MAX];
-	size_t row_count = scan(run, KEY_ROLLUP_MODEL, rows);
+	size_t row_count = scan(run, &run->eager, KEY_ROLLUP_MODEL, rows);
 	int64_t requests = 0, failed = 0, cost = 0;
 
 	for (size_t i = 0; i < row_count; i++) {
@@ -430,17 +522,71 @@ check_open(struct run *run, const struct usage_line *lines, size_t count)
 
 	for (size_t k = 0; k < count; k++)
 		reserved += is(&lines[k], "reserved");
-	CHECK_INT(scan(run, KEY_OPEN, rows), reserved);
+	CHECK_INT(scan(run, &run->ledger, KEY_OPEN, rows), reserved);
+}
+
+static const struct schema *
+counter_schema(struct str key)
+{
+	return key.p[0] == KEY_ROLLUP_MODEL ||
+		       memchr("hdm", key.p[key.n - 9], 3)
+		   ? &rollup_schema
+		   : &meter_schema;
+}
+
+/* What the eager one has in its store, the other one has, there or not. */
+static void
+check_same(struct run *run, char kind)
+{
+	static struct store_row rows[ROWS_MAX];
+	size_t count = scan(run, &run->eager, kind, rows);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct schema *schema = counter_schema(rows[i].key);
+		union counter_record record;
+		struct key key = {.n = rows[i].key.n};
+
+		memcpy(key.p, rows[i].key.p, key.n);
+		CHECK_OK(schema_decode(schema, rows[i].value, &record,
+				       &run->arena, NULL));
+		CHECK(memcmp(counter_of(&run->ledger, &key, schema), &record,
+			     schema->size) == 0);
+	}
+}
+
+static void
+check_same_store(struct run *run, char kind)
+{
+	static struct store_row rows[ROWS_MAX], eager[ROWS_MAX];
+	size_t count = scan(run, &run->ledger, kind, rows);
+
+	CHECK_INT(scan(run, &run->eager, kind, eager), count);
+	for (size_t i = 0; i < count; i++) {
+		CHECK(str_eq(rows[i].key, eager[i].key));
+		CHECK(str_eq(rows[i].value, eager[i].value));
+	}
+}
+
+static void
+commit(struct run *run)
+{
+	unsigned events, eager_events;
+
+	ledger_counters_hasten(&run->eager);
+	CHECK_OK(ledger_commit(&run->ledger, &events));
+	CHECK_OK(ledger_commit(&run->eager, &eager_events));
+	CHECK_INT(events, eager_events);
+	CHECK(!ledger_counters_wait(&run->eager));
+	run->late += ledger_counters_wait(&run->ledger);
 }
 
 static void
 commit_and_check(struct run *run)
 {
 	static struct usage_line lines[LICENSES * REQUESTS];
-	unsigned events;
 	size_t count;
 
-	CHECK_OK(ledger_commit(&run->ledger, &events));
+	commit(run);
 	arena_reset(&run->arena);
 	count = load_lines(run, lines);
 	check_meters(run, lines, count);
@@ -448,28 +594,63 @@ commit_and_check(struct run *run)
 	check_models(run, lines, count);
 	check_open(run, lines, count);
 	arena_reset(&run->arena);
+	check_same(run, KEY_ROLLUP_LICENSE);
+	check_same(run, KEY_ROLLUP_MODEL);
+	arena_reset(&run->arena);
 	count = load_lines(run, lines);
 	check_log(run, lines, count);
 	arena_reset(&run->arena);
 }
 
+/* Ends without a word, and is opened again. */
+static void
+die(struct ledger *ledger)
+{
+	struct crypto *crypto = ledger->crypto;
+	struct store *store = ledger->store;
+
+	counters_close(ledger->counters);
+	group_close(ledger->group);
+	ledger_cache_close(ledger->cache);
+	buf_fini(&ledger->scratch);
+	store_lease_release(store, &ledger->lease);
+	CHECK_OK(ledger_attach(ledger, store, crypto, NULL));
+}
+
+static void
+step_die(struct run *run)
+{
+	die(&run->ledger);
+	die(&run->eager);
+	arena_reset(&run->arena);
+	check_same_store(run, KEY_ROLLUP_LICENSE);
+	check_same_store(run, KEY_ROLLUP_MODEL);
+	commit_and_check(run);
+}
+
 static void
 step(struct run *run)
 {
-	static const int64_t ahead_ms[] = {1, 1000, 60000, 3600000,
-					   36 * INT64_C(3600000)};
+	static const int64_t ahead_ms[] = {
+	    1, 1000, 60000, 3600000, -3700000, 36 * INT64_C(3600000)};
 	uint32_t what = pick(run, 100);
 
 	if (what < 45)
 		step_reserve(run);
-	else if (what < 80)
+	else if (what < 75)
 		step_settle(run);
-	else if (what < 88)
+	else if (what < 77)
 		step_sweep(run, false);
-	else if (what < 95)
-		run->now_ms += ahead_ms[pick(run, 5)];
-	else
+	else if (what < 83)
+		run->now_ms += ahead_ms[pick(run, 6)];
+	else if (what < 94)
+		commit(run);
+	else if (what < 98)
 		commit_and_check(run);
+	else if (what < 99)
+		ledger_counters_hasten(&run->ledger); /* as its timer does */
+	else
+		step_die(run);
 }
 
 static void
@@ -487,7 +668,8 @@ live(uint64_t seed)
 	run.now_ms += DAY_MS;
 	step_sweep(&run, true);
 	commit_and_check(&run);
-	CHECK_INT(scan(&run, KEY_OPEN, rows), 0);
+	CHECK_INT(scan(&run, &run.ledger, KEY_OPEN, rows), 0);
+	CHECK(run.late > STEPS / 100); /* or nothing was tried */
 	run_close(&run);
 }
 

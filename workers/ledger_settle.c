@@ -23,6 +23,7 @@
 
 enum { SUM_FIELDS = 9 };
 union sums {
+	union counter_record record; /* a rollup */
 	struct rollup rollup;
 	int64_t fields[SUM_FIELDS];
 };
@@ -43,8 +44,8 @@ is_status(const struct usage_line *line, const char *status)
 	return line && str_eq(line->status, str_of(status));
 }
 
-static bool
-is_counted(const struct usage_line *line)
+bool
+ledger_is_counted(const struct usage_line *line)
 {
 	return is_status(line, "settled") || is_status(line, "interrupted");
 }
@@ -57,7 +58,7 @@ sums_add(union sums *sums, const struct usage_line *line, int64_t sign)
 
 	if (is_status(line, "failed"))
 		rollup->failed += sign;
-	if (!is_counted(line))
+	if (!ledger_is_counted(line))
 		return;
 	rollup->requests += sign;
 	rollup->interrupted += is_status(line, "interrupted") ? sign : 0;
@@ -79,21 +80,21 @@ add_clamped(int64_t a, int64_t b)
 }
 
 static enum err
-rollup_add(struct ledger *ledger, struct arena *arena, const struct key *key,
+rollup_add(struct ledger *ledger, const struct key *key,
 	   const union sums *delta)
 {
+	struct counter *counter;
 	union sums sums;
 	enum err e =
-	    group_load(ledger->group, key, &rollup_schema, &sums.rollup, arena);
+	    counters_find(ledger->counters, key, &rollup_schema, &counter);
 
-	if (e == ERR_NO_SUCH)
-		sums = (union sums){.fields = {0}};
-	else if (e != ERR_OK)
+	if (e != ERR_OK)
 		return e;
+	sums.record = counter->record;
 	for (int i = 0; i < SUM_FIELDS; i++)
 		sums.fields[i] =
 		    add_clamped(count_of(sums.fields[i]), delta->fields[i]);
-	return group_put(ledger->group, key, &rollup_schema, &sums.rollup);
+	return counters_change(ledger->counters, counter, &sums.record);
 }
 
 /* One line's windows; all lines of one request share them. */
@@ -119,9 +120,8 @@ windows_of(struct ledger *ledger, const struct usage_line *line,
 }
 
 static enum err
-license_rollups_add(struct ledger *ledger, struct arena *arena,
-		    struct str license_id, const struct windows *at,
-		    const union sums *delta)
+license_rollups_add(struct ledger *ledger, struct str license_id,
+		    const struct windows *at, const union sums *delta)
 {
 	const struct {
 		char window;
@@ -133,32 +133,30 @@ license_rollups_add(struct ledger *ledger, struct arena *arena,
 	for (size_t i = 0; i < 3 && e == ERR_OK; i++) {
 		key_rollup_license(&key, license_id, rows[i].window,
 				   rows[i].start_ms);
-		e = rollup_add(ledger, arena, &key, delta);
+		e = rollup_add(ledger, &key, delta);
 	}
 	return e;
 }
 
 static enum err
-model_rollups_add(struct ledger *ledger, struct arena *arena,
-		  const struct usage_line *line, const struct windows *at,
-		  const union sums *delta)
+model_rollups_add(struct ledger *ledger, const struct usage_line *line,
+		  const struct windows *at, const union sums *delta)
 {
 	struct key key;
 	enum err e;
 
 	key_rollup_model(&key, line->workspace, 'd', at->day, line->provider,
 			 line->model);
-	e = rollup_add(ledger, arena, &key, delta);
+	e = rollup_add(ledger, &key, delta);
 	if (e != ERR_OK)
 		return e;
 	key_rollup_model(&key, line->workspace, 'm', at->month, line->provider,
 			 line->model);
-	return rollup_add(ledger, arena, &key, delta);
+	return rollup_add(ledger, &key, delta);
 }
 
 enum err
-ledger_rollups_move(struct ledger *ledger, struct arena *arena,
-		    const struct usage_line *before,
+ledger_rollups_move(struct ledger *ledger, const struct usage_line *before,
 		    const struct usage_line *after)
 {
 	const struct usage_line *line = after ? after : before;
@@ -170,39 +168,45 @@ ledger_rollups_move(struct ledger *ledger, struct arena *arena,
 		return e;
 	sums_add(&delta, before, -1);
 	sums_add(&delta, after, 1);
-	e = license_rollups_add(ledger, arena, line->license_id, &at, &delta);
+	e = license_rollups_add(ledger, line->license_id, &at, &delta);
 	if (e != ERR_OK)
 		return e;
 	if (is_status(before, "reserved") || str_eq(before->model, line->model))
-		return model_rollups_add(ledger, arena, line, &at, &delta);
+		return model_rollups_add(ledger, line, &at, &delta);
 	/* Another model answered than was counted. */
 	sums_add(&taken, before, -1);
-	e = model_rollups_add(ledger, arena, before, &at, &taken);
+	e = model_rollups_add(ledger, before, &at, &taken);
 	sums_add(&delta, before, 1);
 	if (e == ERR_OK)
-		e = model_rollups_add(ledger, arena, line, &at, &delta);
+		e = model_rollups_add(ledger, line, &at, &delta);
 	return e;
 }
 
 /* --- moving a line ------------------------------------------------------- */
 
 static enum err
-meter_move(struct ledger *ledger, struct arena *arena,
-	   const struct usage_line *before, const struct usage_line *after)
+meter_move(struct ledger *ledger, const struct usage_line *before,
+	   const struct usage_line *after)
 {
-	struct meter meter;
+	struct counter *counter;
+	union counter_record record;
+	struct meter *meter = &record.meter;
 	struct key key;
 	enum err e;
 
 	key_meter(&key, after->license_id);
-	e = group_load(ledger->group, &key, &meter_schema, &meter, arena);
+	e = counters_find(ledger->counters, &key, &meter_schema, &counter);
 	if (e != ERR_OK)
-		return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
-	if (meter.month_start != after->month_start)
+		return e;
+	record = counter->record;
+	if (meter->month_start == SCHEMA_INT_NONE)
+		return ERR_STORE_CORRUPT; /* nothing was ever reserved */
+	if (meter->month_start != after->month_start)
 		return ERR_OK; /* its month is over */
-	meter.month_reserved -= is_status(before, "reserved");
-	meter.month_used += is_counted(after) - is_counted(before);
-	return group_put(ledger->group, &key, &meter_schema, &meter);
+	meter->month_reserved -= is_status(before, "reserved");
+	meter->month_used +=
+	    ledger_is_counted(after) - ledger_is_counted(before);
+	return counters_change(ledger->counters, counter, &record);
 }
 
 static enum err
@@ -241,11 +245,12 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 		key_open(&key, before->reserved_at, before->license_id,
 			 before->request_id);
 		e = group_delete(group, &key);
-	}
+	} else if (e == ERR_OK) /* the log says too little of what it was */
+		counters_hasten(ledger->counters);
 	if (e == ERR_OK)
-		e = meter_move(ledger, arena, before, after);
+		e = meter_move(ledger, before, after);
 	if (e == ERR_OK)
-		e = ledger_rollups_move(ledger, arena, before, after);
+		e = ledger_rollups_move(ledger, before, after);
 	if (e == ERR_OK)
 		e = event_append(ledger, arena, now_ms, before, after);
 	return e;
@@ -395,8 +400,7 @@ static enum err
 interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	       const struct usage_line *before)
 {
-	struct group_mark mark = group_mark(ledger->group);
-	unsigned event_count = ledger->event_count;
+	struct ledger_mark mark = ledger_mark(ledger);
 	struct usage_line after = *before;
 	enum err e;
 
@@ -408,12 +412,10 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	e = line_charge(ledger, before->model, &after);
 	if (e == ERR_OK)
 		e = line_move(ledger, arena, now_ms, before, &after);
-	if (e == ERR_OK) {
+	if (e == ERR_OK)
 		metrics_add(METRIC_INTERRUPTED, 1);
-	} else {
-		group_undo(ledger->group, mark);
-		ledger->event_count = event_count;
-	}
+	else
+		ledger_undo(ledger, mark);
 	return e;
 }
 

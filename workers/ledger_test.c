@@ -7,6 +7,7 @@
 #include "workers/ledger_clock.h"
 #include "workers/ledger_parts.h"
 
+#include "lib/fault.h"
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -189,18 +190,13 @@ line_of(struct house *house, struct str license_id, const char *request_id)
 static struct meter
 meter_of(struct house *house, struct str license_id)
 {
-	struct meter meter;
+	struct counter *counter;
 	struct key key;
-	enum err e;
 
 	key_meter(&key, license_id);
-	e = group_load(house->ledger.group, &key, &meter_schema, &meter,
-		       &house->arena);
-	if (e == ERR_NO_SUCH)
-		schema_clear(&meter_schema, &meter);
-	else
-		CHECK_OK(e);
-	return meter;
+	CHECK_OK(counters_find(house->ledger.counters, &key, &meter_schema,
+			       &counter));
+	return counter->record.meter;
 }
 
 static size_t
@@ -1057,7 +1053,7 @@ TEST(ledger_log_mode_blocks_nothing_and_says_so)
 	key_workspace(&key, STR("default"));
 	CHECK_OK(
 	    group_put(house.ledger.group, &key, &workspace_schema, &record));
-	ledger_cache_drop(house.ledger.cache);
+	ledger_cache_drop(&house.ledger);
 	in = question(license.license_key, "r1");
 	CHECK_OK(reserve(&house, &in, NULL));
 	CHECK(line_of(&house, license.license_id, "r1").error.p == NULL);
@@ -1127,6 +1123,197 @@ TEST(ledger_settle_counts_once)
 	CHECK_ERR(settle(&house, &end, &again), ERR_BAD_FIELD);
 	house_close(&house);
 }
+
+/* --- counters and the store ---------------------------------------------- */
+
+/* What a reader of the store sees used; -1: no meter. */
+static int64_t
+stored_use(struct house *house, struct str license_id)
+{
+	struct meter meter;
+	struct str at, bytes;
+	struct key key;
+
+	key_meter(&key, license_id);
+	at = key_str(&key);
+	CHECK_OK(
+	    store_load(house->ledger.store, &at, 1, &bytes, &house->arena));
+	if (bytes.p == NULL)
+		return -1;
+	CHECK_OK(
+	    schema_decode(&meter_schema, bytes, &meter, &house->arena, NULL));
+	return meter.month_used;
+}
+
+/* r0, r1, ... of one licence each, settled in one turn. */
+static void
+settle_many(struct house *house, struct license_issued *licenses, int count)
+{
+	char id[16];
+
+	for (int i = 0; i < count; i++) {
+		struct reserve in;
+		struct settle end;
+
+		snprintf(id, sizeof(id), "r%d", i);
+		in = question(licenses[i].license_key, id);
+		CHECK_OK(reserve(house, &in, NULL));
+		end = settlement(licenses[i].license_id, id, "settled");
+		CHECK_OK(settle(house, &end, NULL));
+	}
+}
+
+/* As if it were killed: nothing that waits is written. */
+static void
+house_die(struct house *house)
+{
+	struct ledger *ledger = &house->ledger;
+	struct crypto *crypto = ledger->crypto;
+	struct store *store = ledger->store;
+
+	counters_close(ledger->counters);
+	group_close(ledger->group);
+	ledger_cache_close(ledger->cache);
+	buf_fini(&ledger->scratch);
+	store_lease_release(store, &ledger->lease);
+	CHECK_OK(ledger_attach(ledger, store, crypto, NULL));
+}
+
+#define MANY 8
+TEST(ledger_counters_are_fresh_when_little_is_settled)
+{
+	struct license_issued license[MANY];
+	struct reserve in;
+	struct settle end;
+	struct house house;
+
+	house_open(&house);
+	for (int i = 0; i < MANY; i++)
+		license[i] = issue(&house, "owner@shop.example", "pro");
+	in = question(license[0].license_key, "one");
+	CHECK_OK(reserve(&house, &in, NULL));
+	commit(&house);
+	CHECK_INT(stored_use(&house, license[0].license_id), -1);
+	end = settlement(license[0].license_id, "one", "settled");
+	CHECK_OK(settle(&house, &end, NULL));
+	commit(&house);
+	CHECK_INT(stored_use(&house, license[0].license_id), 1);
+	CHECK(!ledger_counters_wait(&house.ledger));
+	settle_many(&house, license, MANY);
+	commit(&house);
+	CHECK_INT(stored_use(&house, license[0].license_id), 1);
+	CHECK_INT(stored_use(&house, license[1].license_id), -1);
+	CHECK(ledger_counters_wait(&house.ledger));
+	ledger_counters_hasten(&house.ledger); /* as the timer does */
+	commit(&house);
+	CHECK(!ledger_counters_wait(&house.ledger));
+	CHECK_INT(stored_use(&house, license[0].license_id), 2);
+	CHECK_INT(stored_use(&house, license[MANY - 1].license_id), 1);
+	house_close(&house);
+}
+
+TEST(ledger_counts_again_what_it_had_not_written)
+{
+	struct license_issued license[MANY];
+	struct house house;
+
+	house_open(&house);
+	for (int i = 0; i < MANY; i++)
+		license[i] = issue(&house, "owner@shop.example", "pro");
+	settle_many(&house, license, MANY);
+	commit(&house);
+	CHECK_INT(stored_use(&house, license[0].license_id), -1);
+	house_die(&house);
+	for (int i = 0; i < MANY; i++)
+		CHECK_INT(stored_use(&house, license[i].license_id), 1);
+	house_die(&house); /* once */
+	CHECK_INT(stored_use(&house, license[0].license_id), 1);
+	house_close(&house);
+}
+
+TEST(ledger_takes_the_counters_of_an_older_store_as_they_are)
+{
+	struct license_issued license;
+	struct reserve in;
+	struct settle end;
+	struct house house;
+	struct meta meta;
+	struct key key;
+
+	house_open(&house);
+	license = issue(&house, "owner@shop.example", "pro");
+	in = question(license.license_key, "r1");
+	CHECK_OK(reserve(&house, &in, NULL));
+	end = settlement(license.license_id, "r1", "settled");
+	CHECK_OK(settle(&house, &end, NULL));
+	commit(&house);
+	key_meta(&key);
+	CHECK_OK(group_load(house.ledger.group, &key, &meta_schema, &meta,
+			    &house.arena));
+	CHECK_INT(meta.version, 2);
+	meta.version = 1;
+	CHECK_OK(group_put(house.ledger.group, &key, &meta_schema, &meta));
+	key_counted(&key);
+	CHECK_OK(group_delete(house.ledger.group, &key));
+	commit(&house);
+	house_die(&house);
+	CHECK_INT(stored_use(&house, license.license_id), 1);
+	key_meta(&key);
+	CHECK_OK(group_load(house.ledger.group, &key, &meta_schema, &meta,
+			    &house.arena));
+	CHECK_INT(meta.version, 2); /* older programs must not write it */
+	house_close(&house);
+}
+
+TEST(ledger_counters_go_back_with_a_request_that_fails)
+{
+	struct license_issued license;
+	struct reserve in;
+	struct settle end;
+	struct house house;
+	struct key key;
+
+	house_open(&house);
+	license = issue(&house, "owner@shop.example", "pro");
+	in = question(license.license_key, "r1");
+	CHECK_OK(reserve(&house, &in, NULL));
+	key_workspace(&key, DEFAULT_WORKSPACE);
+	CHECK_OK(group_delete(house.ledger.group, &key));
+	commit(&house);
+	ledger_cache_drop(&house.ledger);
+	end = settlement(license.license_id, "r1", "settled");
+	CHECK_ERR(settle(&house, &end, NULL), ERR_STORE_CORRUPT);
+	CHECK_INT(meter_of(&house, license.license_id).month_reserved, 1);
+	CHECK_INT(meter_of(&house, license.license_id).month_used, 0);
+	house_close(&house);
+}
+
+#ifdef CHATELLO_FAULTS
+TEST(ledger_counters_go_back_with_a_commit_that_fails)
+{
+	struct license_issued license;
+	struct reserve in;
+	struct house house;
+	unsigned events;
+
+	house_open(&house);
+	license = issue(&house, "owner@shop.example", "pro");
+	in = question(license.license_key, "r1");
+	CHECK_OK(reserve(&house, &in, NULL));
+	commit(&house);
+	in = question(license.license_key, "r2");
+	CHECK_OK(reserve(&house, &in, NULL));
+	CHECK_INT(meter_of(&house, license.license_id).month_reserved, 2);
+	fault_set("store-full:1");
+	CHECK_ERR(ledger_commit(&house.ledger, &events), ERR_STORE_FULL);
+	fault_set(NULL);
+	CHECK_INT(meter_of(&house, license.license_id).month_reserved, 1);
+	CHECK_OK(reserve(&house, &in, NULL));
+	commit(&house);
+	CHECK_INT(meter_of(&house, license.license_id).month_reserved, 2);
+	house_close(&house);
+}
+#endif
 
 TEST(ledger_settle_by_the_model_that_answered)
 {

@@ -41,6 +41,7 @@ struct usage {
 	struct loop_timer sweep;
 	struct loop_timer days;
 	struct loop_timer care;
+	struct loop_timer counters; /* set while some wait */
 	int64_t armed_ms; /* what the sweep timer waits for; INT64_MAX: none */
 	int64_t sweep_again_ms; /* delay of a sweep that is not through */
 	struct ledger_clock clock;
@@ -51,6 +52,7 @@ struct usage {
 
 static void on_sweep(void *ctx);
 static void on_days(void *ctx);
+static void on_counters(void *ctx);
 
 static int64_t
 expiry_now_ms(struct usage *usage)
@@ -111,6 +113,18 @@ owners_committed(struct usage *usage, bool is_committed)
 	return is_pending;
 }
 
+static void
+counters_arm(struct usage *usage)
+{
+	struct loop *loop = pool_loop(usage->pool);
+
+	if (!ledger_counters_wait(&usage->ledger))
+		loop_timer_clear(loop, &usage->counters);
+	else if (usage->counters.heap_index == 0)
+		loop_timer_set(loop, &usage->counters, COUNTERS_DELAY_MS,
+			       on_counters, usage);
+}
+
 static enum err
 turn_end(void *state)
 {
@@ -124,6 +138,7 @@ turn_end(void *state)
 		store_view_end(usage->ledger.store);
 	usage->has_view = false;
 	e = ledger_commit(&usage->ledger, &event_count);
+	counters_arm(usage);
 	if (e != ERR_OK) { /* what the timers did is to be done again */
 		owners_committed(usage, false);
 		usage->armed_ms = 0;
@@ -145,6 +160,16 @@ turn_end(void *state)
 		sweep_arm_next(usage);
 	}
 	return ERR_OK;
+}
+
+static void
+on_counters(void *ctx)
+{
+	struct usage *usage = ctx;
+
+	ledger_counters_hasten(&usage->ledger);
+	if (pool_turn(usage->pool, NULL, NULL) != ERR_OK)
+		counters_arm(usage);
 }
 
 /* --- reservations that nobody settles ------------------------------------ */
@@ -303,6 +328,7 @@ usage_close(void *state)
 	loop_timer_clear(loop, &usage->sweep);
 	loop_timer_clear(loop, &usage->days);
 	loop_timer_clear(loop, &usage->care);
+	loop_timer_clear(loop, &usage->counters);
 	ledger_close(&usage->ledger);
 	free(usage);
 }

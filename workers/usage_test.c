@@ -293,6 +293,48 @@ TEST(usage_closes_what_a_dead_proxy_left)
 	house_close(&house);
 }
 
+/* As a reader of the store sees it; 0: no meter. */
+static int64_t
+reserved_read(struct house *house, struct store *store)
+{
+	struct str at, value;
+	struct meter meter;
+	struct key key;
+
+	key_meter(&key, house->license_id);
+	at = key_str(&key);
+	CHECK_OK(store_load(store, &at, 1, &value, &house->arena));
+	if (value.p == NULL)
+		return 0;
+	CHECK_OK(
+	    schema_decode(&meter_schema, value, &meter, &house->arena, NULL));
+	return meter.month_reserved;
+}
+
+TEST(usage_writes_counters_when_it_is_idle_and_after_a_kill)
+{
+	struct ledger ledger;
+	struct house house;
+	struct store *store;
+
+	house_open(&house, "edge-0");
+	store = store_read(&house);
+	reserve(&house, "r1", "proxy-9", 600000);
+	while (reserved_read(&house, store) != 1)
+		CHECK_OK(loop_turn(house.loop, 20));
+	reserve(&house, "r2", "proxy-9", 600000);
+	CHECK(kill(house.worker, SIGKILL) == 0);
+	CHECK(waitpid(house.worker, NULL, 0) == house.worker);
+	CHECK_STR(line_read(&house, store, "r2").status, STR("reserved"));
+	store_close(store);
+	CHECK_OK(ledger_open(&ledger, &house.conf, NULL));
+	CHECK_INT(reserved_read(&house, ledger.store), 2);
+	ledger_close(&ledger);
+	bus_close(house.bus);
+	loop_close(house.loop);
+	arena_fini(&house.arena);
+}
+
 TEST(usage_needs_a_store)
 {
 	struct house house;
