@@ -21,6 +21,7 @@ _chatello() {
 	'plan set') words="--json --help --data --name --price-month --price-year --feature --limit --grace-days --trial-days --archived --workspace" ;;
 	'price list') words="--json --help --data --at --all" ;;
 	'price set') words="--json --help --data --input --output --cache-read --cache-write --cache-write-1h --per-request --charge-bp --from --to" ;;
+	'price import') words="--json --help --data --dry-run --from" ;;
 	'price remove') words="--json --help --data --from" ;;
 	'key set') words="--json --help --data --name --weight --enabled --file --keep" ;;
 	'key list') words="--json --help --data" ;;
@@ -41,7 +42,7 @@ _chatello() {
 	'license') words='issue insert show list suspend resume renew cancel verify' ;;
 	'customer') words='list show' ;;
 	'plan') words='list set' ;;
-	'price') words='list set remove' ;;
+	'price') words='list set import remove' ;;
 	'key') words='set list remove' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;

@@ -62,6 +62,9 @@ OPTIONS(price_options,
 OPTIONS(price_list_options,
 	{"at",  "DATE", NONE, "the prices that count then; default is now"},
 	{"all", NULL,   NONE, "past ones and those to come, too"})
+OPTIONS(price_import_options,
+	{"dry-run", NULL, NONE, "only say what would change"},
+	{"from", "DATE", NONE, "from when prices without a date count; default is now"})
 OPTIONS(price_remove_options,
 	{"from", "DATE", NONE, "only the price that counts from then"})
 OPTIONS(key_options,
@@ -111,6 +114,7 @@ const struct command_row command_rows[] = {
 	{"plan", "set", "CODE", "make or change a plan; what is not given stays", plan_set_command, plan_options},
 	{"price", "list", NULL, "list what models cost, per million tokens", price_list_command, price_list_options},
 	{"price", "set", "PROVIDER MODEL", "set what a model costs; what is not given stays", price_set_command, price_options},
+	{"price", "import", "FILE|-", "set prices from a JSON list, all or none; LiteLLM's list of models too (doc/prices.md)", price_import_command, price_import_options},
 	{"price", "remove", "PROVIDER MODEL", "end what a model costs; it is refused from then on", price_remove_command, price_remove_options},
 	{"key", "set", "PROVIDER", "set one of your keys for openai, anthropic or deepseek", key_set_command, key_options},
 	{"key", "list", NULL, "list your provider keys, masked", key_list_command, NULL},

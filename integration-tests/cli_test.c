@@ -204,6 +204,149 @@ TEST_LIMITED(cli_imported_keys_keep_working, 60)
 	CHECK_INT(house_down(&house), 0);
 }
 
+/* --- price lists ---------------------------------------------------------- */
+
+static void
+file_write(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static void
+check_import(const char *path, const char *option, int added, int changed,
+	     int unchanged, int skipped)
+{
+	json_t *out = tool("price", "import", path, option, NULL);
+
+	CHECK_JSON_INT(out, "added", added);
+	CHECK_JSON_INT(out, "changed", changed);
+	CHECK_JSON_INT(out, "unchanged", unchanged);
+	CHECK_JSON_INT(out, "skipped", skipped);
+	json_decref(out);
+}
+
+static void
+check_price(const char *model, const char *name, long long want)
+{
+	struct output output = run("chatello", "price", "list", "--json", NULL);
+	int found = 0;
+
+	CHECK_INT(output.code, 0);
+	for (char *at = output.out; *at;) {
+		size_t n = strcspn(at, "\n");
+		json_t *price = json_loadb(at, n, JSON_REJECT_DUPLICATES, NULL);
+
+		CHECK(price);
+		if (str_eq(json_str_at(price, "model"), str_of(model))) {
+			found++;
+			CHECK_INT(json_int_at(price, name), want);
+		}
+		json_decref(price);
+		at += n + (at[n] == '\n');
+	}
+	CHECK_INT(found, 1);
+	output_free(&output);
+}
+
+static void
+check_wrong_list(const char *text, const char *says)
+{
+	struct output output;
+
+	file_write("wrong.json", text);
+	output = run("chatello", "price", "import", "wrong.json", NULL);
+	if (output.code != 1 || !strstr(output.err, says))
+		test_fail(__FILE__, __LINE__, "exit %d: %s", output.code,
+			  output.err);
+	output_free(&output);
+}
+
+static void
+check_wrong_lists(void)
+{
+	struct output before = run("chatello", "event", "list", "--json", NULL);
+	struct output after;
+
+	check_wrong_list("[", "no JSON");
+	check_wrong_list("{}", "no price");
+	check_wrong_list("{\"prices\":{}}", "no list");
+	check_wrong_list("{\"prices\":[\n"
+			 "{\"provider\":\"openai\",\"model\":\"good\","
+			 "\"input\":1,\"output\":1},\n"
+			 "{\"provider\":\"openai\",\"model\":\"b1\","
+			 "\"input\":-1,\"output\":1},\n"
+			 "{\"provider\":\"openai\",\"model\":\"b2\","
+			 "\"input\":1,\"outputs\":1},\n"
+			 "{\"provider\":\"openai\",\"model\":\"good\","
+			 "\"input\":1,\"output\":2},\n"
+			 "{\"model\":\"b3\"}]}",
+			 "line 3: b1: input is no amount of 0 or more\n"
+			 "line 4: b2: unknown name \"outputs\"\n"
+			 "line 5: good: this price stands here twice\n"
+			 "line 6: an entry: it needs a provider and a model\n"
+			 "chatello: 4 wrong: nothing was changed\n");
+	check_wrong_list("{\"prices\":[{\"provider\":\"openai\",\"model\":"
+			 "\"good\",\"input\":1}]}",
+			 "price 1, openai good: a new price needs");
+	check_wrong_list("{\"m\":{\"litellm_provider\":\"openai\","
+			 "\"input_cost_per_token\":\"x\","
+			 "\"output_cost_per_token\":1e-6}}",
+			 "line 1: m: input_cost_per_token is no amount");
+	after = run("chatello", "event", "list", "--json", NULL);
+	CHECK_STR(str_of(after.out), str_of(before.out));
+	output_free(&before);
+	output_free(&after);
+}
+
+static const char own_list[] =
+    "{\"prices\":[{\"provider\":\"openai\",\"model\":\"own-a\",\"input\":"
+    "\"0.15\",\"output\":0.60,\"charge_bp\":12000},{\"provider\":"
+    "\"openai\",\"model\":\"own-a\",\"input\":9,\"output\":9,"
+    "\"valid_from\":\"2099-01-01\"}]}";
+static const char litellm_list[] =
+    "{\"sample_spec\":{\"litellm_provider\":\"one of\",\"mode\":\"chat\"},\n"
+    "\"claude-z\":{\"litellm_provider\":\"anthropic\",\"mode\":\"chat\","
+    "\"input_cost_per_token\":1.5e-06,\"output_cost_per_token\":7e-06,"
+    "\"cache_read_input_token_cost\":1.5e-07,"
+    "\"cache_creation_input_token_cost\":1.875e-06},\n"
+    "\"deepseek/deepseek-z\":{\"litellm_provider\":\"deepseek\","
+    "\"input_cost_per_token\":9e-07,\"output_cost_per_token\":9e-07},\n"
+    "\"deepseek-z\":{\"litellm_provider\":\"deepseek\","
+    "\"input_cost_per_token\":2.8e-07,\"output_cost_per_token\":4.2e-07},\n"
+    "\"deepseek/deepseek-y\":{\"litellm_provider\":\"deepseek\","
+    "\"input_cost_per_token\":1e-13,\"output_cost_per_token\":0},\n"
+    "\"embed\":{\"litellm_provider\":\"openai\",\"mode\":\"embedding\","
+    "\"input_cost_per_token\":1e-08,\"output_cost_per_token\":0}}";
+
+TEST_LIMITED(cli_price_lists, 90)
+{
+	struct house house;
+
+	house_init(&house);
+	check_wrong_lists();
+	file_write("own.json", own_list);
+	file_write("litellm.json", litellm_list);
+	check_import("own.json", "--dry-run", 1, 1, 0, 0);
+	check_import("own.json", "--dry-run", 1, 1, 0, 0);
+	check_import("own.json", NULL, 1, 1, 0, 0);
+	check_import("own.json", NULL, 0, 0, 2, 0);
+	check_price("own-a", "input", 150000);
+	check_price("own-a", "charge_bp", 12000);
+	house_up(&house);
+	check_wrong_lists();
+	check_import("litellm.json", "--dry-run", 3, 0, 0, 3);
+	check_import("litellm.json", NULL, 3, 0, 0, 3);
+	check_import("litellm.json", NULL, 0, 0, 3, 3);
+	check_price("claude-z", "input", 1500000);
+	check_price("claude-z", "cache_read", 150000);
+	check_price("claude-z", "cache_write", 1875000);
+	check_price("deepseek-z", "output", 420000);
+	check_price("deepseek-y", "input", 1);
+	CHECK_INT(house_down(&house), 0);
+}
+
 TEST_LIMITED(cli_help_and_settings, 60)
 {
 	static const char *const nouns[] = {

@@ -104,6 +104,86 @@ money_parse(struct str text, int64_t *out)
 	return ERR_OK;
 }
 
+#define NUMBER_DIGITS_MAX 64u
+#define NUMBER_EXPONENT_MAX 999
+
+/* The digits of a number without its point and leading zeros, and the power of
+ * ten that they are of. */
+struct number {
+	char digits[NUMBER_DIGITS_MAX];
+	int count;
+	int exponent;
+};
+
+static bool
+read_exponent(const char *at, const char *end, int *out)
+{
+	bool is_negative = at < end && *at == '-';
+	int exponent = 0;
+
+	if (at < end && (*at == '-' || *at == '+'))
+		at++;
+	if (at == end)
+		return false;
+	for (; at < end; at++) {
+		if (*at < '0' || *at > '9' || exponent > NUMBER_EXPONENT_MAX)
+			return false;
+		exponent = exponent * 10 + (*at - '0');
+	}
+	*out = is_negative ? -exponent : exponent;
+	return true;
+}
+
+static bool
+read_number(struct str text, struct number *out)
+{
+	const char *at = text.p, *end = at + text.n;
+	bool has_digit = false, has_point = false;
+	int exponent = 0;
+
+	out->count = out->exponent = 0;
+	for (; at < end && *at != 'e' && *at != 'E'; at++) {
+		if (*at == '.' && !has_point) {
+			has_point = true;
+			continue;
+		}
+		if (*at < '0' || *at > '9' ||
+		    out->count == (int)NUMBER_DIGITS_MAX ||
+		    out->exponent < -NUMBER_EXPONENT_MAX)
+			return false;
+		has_digit = true;
+		out->exponent -= has_point;
+		if (out->count || *at != '0')
+			out->digits[out->count++] = *at;
+	}
+	if (at < end && !read_exponent(at + 1, end, &exponent))
+		return false;
+	out->exponent += exponent;
+	return has_digit;
+}
+
+enum err
+money_parse_number(struct str text, int shift, int64_t *out)
+{
+	struct number number;
+	bool is_finer = false;
+	int64_t value = 0;
+	int kept;
+
+	if (!read_number(text, &number))
+		return ERR_BAD_FIELD;
+	kept = number.count ? number.count + number.exponent + shift : 0;
+	for (int i = 0; i < kept; i++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(
+			value, i < number.count ? number.digits[i] - '0' : 0,
+			&value))
+			return ERR_BAD_FIELD;
+	for (int i = kept < 0 ? 0 : kept; i < number.count; i++)
+		is_finer = is_finer || number.digits[i] != '0';
+	return money_add(value, is_finer, out) ? ERR_OK : ERR_BAD_FIELD;
+}
+
 size_t
 money_print(int64_t micro, char out[32])
 {

@@ -29,6 +29,10 @@ bool money_exact_up(const struct money_exact *sum, int64_t *out);
 bool money_share_up(int64_t amount, int64_t basis_points, int64_t *out);
 /* "7.99", "7,99", "12", ".5" -> micro-units; at most 6 decimals. */
 enum err money_parse(struct str text, int64_t *out);
+/* A JSON number's text ("1.5e-06", "0.15") times 10^shift, read as a decimal,
+ * never through a float; what is finer is rounded up. BAD_FIELD: no number,
+ * negative, too large. */
+enum err money_parse_number(struct str text, int shift, int64_t *out);
 /* "7.99": at least 2 decimals, more only when needed. Returns the length. */
 size_t money_print(int64_t micro, char out[32]);
 /* Three capitals. */

@@ -123,6 +123,58 @@ TEST(money_parse_takes_prices_and_nothing_else)
 	CHECK_INT(out, 42);
 }
 
+TEST(money_parse_number_is_exact)
+{
+	static const struct {
+		const char *text;
+		int shift;
+		int64_t want;
+	} good[] = {
+	    {"1.5e-06", 12, 1500000},
+	    {"1.5E-6", 12, 1500000},
+	    {"0.0000015", 12, 1500000},
+	    {"2e-07", 12, 200000},
+	    {"1e+1", 6, 10000000},
+	    {"0", 12, 0},
+	    {"0.0e9", 12, 0},
+	    {"0e-999", 12, 0},
+	    {"3", 12, INT64_C(3000000000000)},
+	    {"0.1", 6, 100000},
+	    {"0.3", 6, 300000},
+	    {"1e-13", 12, 1}, /* up */
+	    {"1.0000000000001e-06", 12, 1000001},
+	    {"1e-900", 12, 1},
+	    {"9223372036854775807", 0, INT64_MAX},
+	    {"922337203685477580.7e1", 0, INT64_MAX},
+	};
+	static const char *bad[] = {"",
+				    "-1",
+				    "-0",
+				    "1e",
+				    "1e+",
+				    "e5",
+				    ".",
+				    "1.2.3",
+				    "1e5x",
+				    "0x10",
+				    "NaN",
+				    "1 ",
+				    "1e19",
+				    "1e99999999999",
+				    "9223372036854775807.1"};
+	int64_t out = 42;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_ERR(money_parse_number(str_of(bad[i]), 0, &out),
+			  ERR_BAD_FIELD);
+	CHECK_INT(out, 42);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		CHECK_OK(money_parse_number(str_of(good[i].text), good[i].shift,
+					    &out));
+		CHECK_INT(out, good[i].want);
+	}
+}
+
 TEST(money_print_has_two_decimals_or_more)
 {
 	static const struct {

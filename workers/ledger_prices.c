@@ -133,6 +133,7 @@ change_make(struct context *context, const struct price_set *in,
 	struct why why = {"", ""};
 	enum err e = prices_check(in, &why);
 
+	*change = (struct change){.had_price = false};
 	if (e != ERR_OK)
 		return ledger_refuse(context, e, why.field, "%s", why.text);
 	e = record_load(context, in->provider, in->model, &change->record,

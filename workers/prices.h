@@ -25,8 +25,8 @@ void prices_store(struct prices *prices, struct price *out);
 const struct price_period *prices_at(const struct prices *prices,
 				     int64_t at_ms);
 
-#define PRICES_MAX INT64_C(1000000000000) /* per million tokens, micro-units   \
-					   */
+/* Per million tokens, micro-units. */
+#define PRICES_MAX INT64_C(1000000000000)
 #define PRICES_CHARGE_BP_MAX 1000000
 
 /* Whether a change can be: ERR_BAD_FIELD, the field and the remedy in why. */
