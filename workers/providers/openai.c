@@ -42,10 +42,12 @@ read_usage(struct json_value usage, struct provider_usage *out)
 			take_tokens(value, &out->output);
 		else if (str_eq(key, STR("prompt_cache_hit_tokens")))
 			take_tokens(value, &out->cache_read);
-		else if (str_eq(key, STR("prompt_tokens_details")))
+		else if (str_eq(key, STR("prompt_tokens_details"))) {
 			take_detail(value, STR("cached_tokens"),
 				    &out->cache_read);
-		else if (str_eq(key, STR("completion_tokens_details")))
+			take_detail(value, STR("cache_write_tokens"),
+				    &out->cache_write);
+		} else if (str_eq(key, STR("completion_tokens_details")))
 			take_detail(value, STR("reasoning_tokens"),
 				    &out->reasoning);
 	}

@@ -45,6 +45,23 @@ TEST(openai_answer)
 	CHECK_INT(usage.cache_write, PROVIDER_TOKENS_NONE);
 }
 
+TEST(openai_usage_with_a_written_cache)
+{
+	struct provider_usage usage;
+	struct provider_answer out;
+
+	provider_usage_clear(&usage);
+	CHECK(openai_wire.read_answer(
+	    STR("{\"choices\":[],\"usage\":{\"prompt_tokens\":19,"
+		"\"completion_tokens\":10,\"prompt_tokens_details\":{"
+		"\"cached_tokens\":8,\"cache_write_tokens\":5}}}"),
+	    &usage, &out));
+	CHECK_INT(usage.prompt, 19);
+	CHECK_INT(usage.cache_read, 8);
+	CHECK_INT(usage.cache_write, 5);
+	CHECK_INT(usage.cache_write_1h, PROVIDER_TOKENS_NONE);
+}
+
 TEST(openai_answer_that_is_none)
 {
 	struct provider_usage usage;
