@@ -30,9 +30,9 @@
 #define BACKOFF_MAX_MS 5000
 #define BACKOFF_READY_MAX_MS 200 /* of one that had been ready */
 #define STEADY_MS 10000		 /* alive so long: the back-off begins anew */
-#define SILENT_MS 5000		 /* no WATCHDOG=1 since: it hangs */
+#define SILENT_MS 4000		 /* no WATCHDOG=1 since: it hangs */
 #define START_MS 60000		 /* the same before it was ready */
-#define TICK_MS 1000		 /* of the watchdog */
+#define TICK_MS 250		 /* of the watchdog */
 #define TICK_LATE_MS 3000	 /* the launcher itself had stood still */
 #define KILL_AFTER_MS 5000	 /* beyond drain_ms */
 #define FAILED_STARTS_MAX 5	 /* before it was ever ready: give up */

@@ -5,11 +5,13 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -257,6 +259,36 @@ TEST_LIMITED(fault_stopped_worker, 60)
 		chat(&answer, &house, &(struct chat){.key = key});
 		answer_free(&answer);
 	} while (answer.status != 200 && now_ms() - began < 10000);
+	CHECK_INT(answer.status, 200);
+	CHECK_INT(house_down(&house), 0);
+}
+
+/* A stopped writer is ended within 5 s, and its successor writes. */
+TEST_LIMITED(fault_stopped_writer_is_ended, 60)
+{
+	struct house house;
+	struct answer answer;
+	struct pollfd ended = {.events = POLLIN};
+	long long began;
+	pid_t writer;
+
+	house_init(&house);
+	house_sell();
+	const char *key = house_license("big");
+
+	house_up(&house);
+	writer = house_pid(&house, "usage-0");
+	CHECK(writer > 0);
+	ended.fd = (int)syscall(SYS_pidfd_open, writer, 0);
+	CHECK(ended.fd >= 0 && kill(writer, SIGSTOP) == 0);
+	began = now_ms();
+	CHECK_INT(validate(&house, key), 200);
+	CHECK_INT(poll(&ended, 1, 5000), 1);
+	close(ended.fd);
+	do {
+		chat(&answer, &house, &(struct chat){.key = key});
+		answer_free(&answer);
+	} while (answer.status != 200 && now_ms() - began < 7000);
 	CHECK_INT(answer.status, 200);
 	CHECK_INT(house_down(&house), 0);
 }
