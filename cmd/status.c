@@ -8,6 +8,7 @@
 #include "cmd/probe.h"
 #include "cmd/reading.h"
 #include "lib/json.h"
+#include "workers/report.h"
 
 #define HEALTH_MS 2000
 
@@ -36,23 +37,12 @@ static const struct column process_columns[] = {
 static enum err
 read_store(struct command *command, struct store_status *out, struct why *why)
 {
-	struct store_state state;
 	struct reading reading;
 	enum err e = reading_open(&reading, &command->conf, why);
 
 	if (e != ERR_OK)
 		return e;
-	e = store_state(reading.store, &state);
-	if (e == ERR_OK) {
-		out->head_seq = (int64_t)state.head_seq;
-		out->used_bytes = state.used_bytes;
-		out->map_bytes = state.map_bytes;
-		out->disk_free_bytes = state.disk_free_bytes;
-		out->disk_bytes = state.disk_bytes;
-		if (state.alarm[0])
-			out->alarm =
-			    arena_str(&command->arena, str_of(state.alarm));
-	}
+	e = report_store(reading.store, &command->arena, out);
 	reading_close(&reading);
 	return e;
 }

@@ -312,27 +312,6 @@ ledger_license_find(struct ledger *ledger, struct str id_or_key,
 
 /* --- the table ----------------------------------------------------------- */
 
-static enum err
-store_status_get(struct context *context, const void *in, void *out_)
-{
-	struct ledger *ledger = context->state;
-	struct store_status *out = out_;
-	struct store_state state;
-	enum err e = store_state(ledger->store, &state);
-
-	(void)in;
-	if (e != ERR_OK)
-		return e;
-	out->head_seq = (int64_t)state.head_seq;
-	out->used_bytes = state.used_bytes;
-	out->map_bytes = state.map_bytes;
-	out->disk_free_bytes = state.disk_free_bytes;
-	out->disk_bytes = state.disk_bytes;
-	if (state.alarm[0])
-		out->alarm = arena_str(context->arena, str_of(state.alarm));
-	return ERR_OK;
-}
-
 /* clang-format off */
 const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&reserve_schema,          &reserved_schema,          ledger_reserve},
@@ -351,7 +330,6 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&vendor_key_set_schema,   &vendor_key_view_schema,   ledger_vendor_key_set},
 	{&vendor_key_remove_schema, &vendor_key_view_schema,  ledger_vendor_key_remove},
 	{&vendor_keys_get_schema,  &vendor_keys_schema,       ledger_vendor_keys_get},
-	{&store_status_get_schema, &store_status_schema,      store_status_get},
 };
 /* clang-format on */
 const size_t ledger_row_count = LEDGER_ROWS;

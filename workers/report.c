@@ -18,6 +18,24 @@ count_of(int64_t i)
 
 /* --- loading -------------------------------------------------------------- */
 
+enum err
+report_store(struct store *store, struct arena *arena, struct store_status *out)
+{
+	struct store_state state;
+	enum err e = store_state(store, &state);
+
+	if (e != ERR_OK)
+		return e;
+	out->head_seq = (int64_t)state.head_seq;
+	out->used_bytes = state.used_bytes;
+	out->map_bytes = state.map_bytes;
+	out->disk_free_bytes = state.disk_free_bytes;
+	out->disk_bytes = state.disk_bytes;
+	if (state.alarm[0])
+		out->alarm = arena_str(arena, str_of(state.alarm));
+	return ERR_OK;
+}
+
 void
 report_zone(const struct workspace *workspace, char zone[REPORT_ZONE_BYTES])
 {

@@ -26,6 +26,9 @@ struct report_subject {
 	struct str month_resets_at; /* that end as text; STR_NONE: not known */
 };
 
+/* The store as health and status show it; the alarm lives in the arena. */
+enum err report_store(struct store *store, struct arena *arena,
+		      struct store_status *out);
 /* The workspace's zone, or the default where it has none that is known. */
 void report_zone(const struct workspace *workspace,
 		 char zone[REPORT_ZONE_BYTES]);

@@ -415,21 +415,9 @@ static enum err
 handle_store_status_get(struct context *context, const void *in, void *answer)
 {
 	struct validate *validate = context->state;
-	struct store_status *out = answer;
-	struct store_state state;
-	enum err e = store_state(validate->store, &state);
 
 	(void)in;
-	if (e != ERR_OK)
-		return e;
-	out->head_seq = (int64_t)state.head_seq;
-	out->used_bytes = state.used_bytes;
-	out->map_bytes = state.map_bytes;
-	out->disk_free_bytes = state.disk_free_bytes;
-	out->disk_bytes = state.disk_bytes;
-	if (state.alarm[0])
-		out->alarm = arena_str(context->arena, str_of(state.alarm));
-	return ERR_OK;
+	return report_store(validate->store, context->arena, answer);
 }
 
 const struct worker_row validate_rows[] = {
