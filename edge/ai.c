@@ -7,6 +7,7 @@
 #include "edge/ask.h"
 #include "edge/auth.h"
 #include "edge/routes.h"
+#include "lib/calendar.h"
 #include "lib/json.h"
 
 #define KEEP_ALIVE_MS 15000 /* proxies cut connections that are silent */
@@ -221,8 +222,8 @@ shape_name(const struct http_request *r)
 	return r->shape == SHAPE_ANTHROPIC ? STR("anthropic") : STR("chat");
 }
 
-void
-serve_chat(struct http_request *r)
+static void
+ask_proxy(struct http_request *r, struct str shape)
 {
 	struct ai_request question;
 
@@ -235,7 +236,7 @@ serve_chat(struct http_request *r)
 	question.request_id = r->id;
 	question.key = r->key;
 	question.domain = r->domain;
-	question.shape = shape_name(r);
+	question.shape = shape;
 	if (!take_headers(r, &question)) {
 		reply_error(r, ERR_BAD_REQUEST,
 			    "anthropic-version or anthropic-beta is too long: "
@@ -254,6 +255,56 @@ serve_chat(struct http_request *r)
 	http_body_done(r);
 }
 
+void
+serve_chat(struct http_request *r)
+{
+	ask_proxy(r, shape_name(r));
+}
+
+void
+serve_count_tokens(struct http_request *r)
+{
+	ask_proxy(r, STR("count"));
+}
+
+static void
+print_name(struct buf *out, const char *member, const struct str *name)
+{
+	buf_add_z(out, member);
+	if (name)
+		json_write_string(out, *name);
+	else
+		buf_add_z(out, "null");
+}
+
+/* Anthropic's list: all of it is one page. */
+static void
+print_models(struct buf *out, const struct models_answer *models)
+{
+	const struct priced_model *model = models->models;
+	const struct priced_model *last =
+	    models->models_count ? model + models->models_count - 1 : NULL;
+	char created[CALENDAR_TEXT_BYTES];
+
+	buf_add_z(out, "{\"data\":[");
+	for (uint32_t i = 0; i < models->models_count; i++, model++) {
+		print_name(out,
+			   i ? ",{\"type\":\"model\",\"id\":"
+			     : "{\"type\":\"model\",\"id\":",
+			   &model->id);
+		print_name(out, ",\"display_name\":", &model->id);
+		buf_add_z(out, ",\"created_at\":\"");
+		calendar_print_utc(
+		    model->created_at > 0 ? model->created_at : 0, created);
+		buf_add_z(out, created);
+		buf_add_z(out, "\"}");
+	}
+	print_name(out, "],\"has_more\":false,\"first_id\":",
+		   last ? &models->models->id : NULL);
+	print_name(out, ",\"last_id\":", last ? &last->id : NULL);
+	buf_add_char(out, '}');
+}
+
 static void
 on_models(struct http_request *r, const struct bus_answer *answer)
 {
@@ -263,6 +314,12 @@ on_models(struct http_request *r, const struct bus_answer *answer)
 	if (schema_decode(&models_answer_schema, answer->body, &models,
 			  &r->arena, NULL) != ERR_OK) {
 		reply_error(r, ERR_MALFORMED, NULL);
+		return;
+	}
+	http_header(r, "Cache-Control", "no-store");
+	if (r->shape == SHAPE_ANTHROPIC) {
+		print_models(&r->out, &models);
+		reply_json(r, 200);
 		return;
 	}
 	buf_add_z(&r->out, "{\"object\":\"list\",\"data\":[");
@@ -280,7 +337,6 @@ on_models(struct http_request *r, const struct bus_answer *answer)
 		buf_add_char(&r->out, '}');
 	}
 	buf_add_z(&r->out, "]}");
-	http_header(r, "Cache-Control", "no-store");
 	reply_json(r, 200);
 }
 

@@ -59,6 +59,28 @@ TEST(edge_refuses_ai)
 	world_end();
 }
 
+TEST(edge_lists_models_for_anthropic_clients)
+{
+	world_begin();
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+		  "x-api-key: CHA-1\r\nanthropic-version: 2023-06-01\r\n\r\n");
+	CHECK_STATUS("200");
+	CHECK_HAS("{\"data\":[{\"type\":\"model\",\"id\":\"gpt-x\","
+		  "\"display_name\":\"gpt-x\",\"created_at\":"
+		  "\"1970-01-01T00:00:05Z\"}],\"has_more\":false,"
+		  "\"first_id\":\"gpt-x\",\"last_id\":\"gpt-x\"}");
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+		  "anthropic-version: 2023-06-01\r\n\r\n");
+	CHECK_STATUS("401");
+	CHECK_HAS("\"type\":\"authentication_error\"");
+	world_post("/v1/messages/count_tokens", KEY, "{}");
+	CHECK_STATUS("200");
+	CHECK(strcmp(workers[POOL_PROXY].shape, "count") == 0);
+	world_end();
+}
+
 TEST(edge_speaks_anthropic)
 {
 	struct worker *proxy = &workers[POOL_PROXY];

@@ -60,6 +60,7 @@ void serve_key(struct http_request *request);
 void serve_key_set(struct http_request *request);
 void serve_key_remove(struct http_request *request);
 void serve_chat(struct http_request *request);
+void serve_count_tokens(struct http_request *request);
 void serve_models(struct http_request *request);
 /* ai: bytes of its stream were taken. */
 void ai_consumed(struct http_request *request, size_t bytes);

@@ -29,8 +29,9 @@ static const struct shape shapes[] = {
 static const struct provider {
 	const char *name;
 	const char *model;
-} providers[] = {
-    {"openai", MODEL}, {"deepseek", DEEPSEEK_MODEL}, {"anthropic", CLAUDE_MODEL}};
+} providers[] = {{"openai", MODEL},
+		 {"deepseek", DEEPSEEK_MODEL},
+		 {"anthropic", CLAUDE_MODEL}};
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 #define PROVIDERS (sizeof(providers) / sizeof(providers[0]))
@@ -285,5 +286,101 @@ TEST_LIMITED(shapes_refuse_fields_by_name, 60)
 	counts = upstream_counts(&house);
 	CHECK_JSON_INT(counts, "requests", 0);
 	json_decref(counts);
+	CHECK_INT(house_down(&house), 0);
+}
+
+/* Costs nothing, but not for everybody. */
+TEST_LIMITED(shapes_count_tokens, 60)
+{
+	static const struct {
+		const char *plan, *model;
+		int status;
+		const char *text;
+	} rows[] = {
+	    {"big", CLAUDE_MODEL, 200, "{\"input_tokens\":4321}"},
+	    {"big", MODEL, 200, ",\"estimated\":true}"},
+	    {"starter", CLAUDE_MODEL, 403, "permission_error"},
+	    {"one", CLAUDE_MODEL, 200, "4321"},
+	    {"one", CLAUDE_MODEL, 429, "rate_limit_error"},
+	};
+	struct house house;
+	struct answer answer;
+	char body[256], headers[256];
+	const char *keys[3];
+	json_t *counts;
+
+	house_init(&house);
+	house_sell();
+	house_plan("one", "none", "1");
+	keys[0] = house_license("big");
+	keys[1] = house_license("starter");
+	keys[2] = house_license("one");
+	house_up(&house);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *plan = rows[i].plan;
+
+		snprintf(headers, sizeof(headers), "x-api-key: %s\r\n",
+			 keys[plan[0] == 'b'   ? 0
+			      : plan[0] == 's' ? 1
+					       : 2]);
+		snprintf(body, sizeof(body),
+			 "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\","
+			 "\"content\":\"Hello\"}]}",
+			 rows[i].model);
+		http(&answer, house.public, "POST", "/v1/messages/count_tokens",
+		     headers, str_of(body));
+		if (answer.status != rows[i].status ||
+		    count_of(answer.body, rows[i].text) != 1)
+			test_fail(__FILE__, __LINE__, "row %zu: %d %.*s", i,
+				  answer.status, STR_ARG(answer.body));
+		answer_free(&answer);
+	}
+	counts = upstream_counts(&house);
+	CHECK_JSON_INT(counts, "requests", 2);
+	json_decref(counts);
+	CHECK_INT(house_down(&house), 0);
+	ledger = house_ledger();
+	CHECK_INT(json_array_size(ledger), 0);
+	json_decref(ledger);
+}
+
+/* The models that a licence may use, to each client in its own shape. */
+TEST_LIMITED(shapes_models, 60)
+{
+	static const struct {
+		const char *plan, *header, *text;
+	} rows[] = {
+	    {"big", "", "\"id\":\"" CLAUDE_MODEL "\",\"object\":\"model\""},
+	    {"big", "", "\"id\":\"" DEEPSEEK_MODEL "\""},
+	    {"big", "anthropic-version: 2023-06-01\r\n",
+	     "{\"type\":\"model\",\"id\":\"" CLAUDE_MODEL "\""},
+	    {"big", "anthropic-version: 2023-06-01\r\n", "\"has_more\":false"},
+	    {"starter", "", "{\"object\":\"list\",\"data\":[]}"},
+	    {"starter", "anthropic-version: 2023-06-01\r\n",
+	     "{\"data\":[],\"has_more\":false,\"first_id\":null,"
+	     "\"last_id\":null}"},
+	};
+	struct house house;
+	struct answer answer;
+	char headers[256];
+	const char *big, *starter;
+
+	house_init(&house);
+	house_sell();
+	big = house_license("big");
+	starter = house_license("starter");
+	house_up(&house);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(headers, sizeof(headers), "x-api-key: %s\r\n%s",
+			 rows[i].plan[0] == 'b' ? big : starter,
+			 rows[i].header);
+		http(&answer, house.public, "GET", "/v1/models", headers,
+		     STR(""));
+		if (answer.status != 200 ||
+		    count_of(answer.body, rows[i].text) != 1)
+			test_fail(__FILE__, __LINE__, "row %zu: %d %.*s", i,
+				  answer.status, STR_ARG(answer.body));
+		answer_free(&answer);
+	}
 	CHECK_INT(house_down(&house), 0);
 }

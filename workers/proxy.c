@@ -54,10 +54,13 @@ handle_ai_request(struct context *context, const void *in_, void *out)
 	enum request_shape shape;
 	struct why why = {"", ""};
 	struct job *job;
+	bool is_count = str_eq(in->shape, STR("count"));
 	enum err err;
 
 	(void)out;
-	if (!request_shape_of(in->shape, &shape))
+	if (is_count)
+		shape = REQUEST_ANTHROPIC;
+	else if (!request_shape_of(in->shape, &shape))
 		return refuse(
 		    context,
 		    why_field(&why, ERR_BAD_FIELD, "shape",
@@ -73,6 +76,7 @@ handle_ai_request(struct context *context, const void *in_, void *out)
 	if (job == NULL)
 		return ERR_OVERLOADED;
 	set_deadlines(job, context->deadline_ns);
+	job->is_count = is_count;
 	err = job_fill(job, in, &request, row, &why);
 	if (err != ERR_OK) {
 		job->stage = JOB_SETTLED;
@@ -82,7 +86,10 @@ handle_ai_request(struct context *context, const void *in_, void *out)
 	job->attempt = proxy->next_attempt++;
 	job->from = context->from;
 	bus_from_set(job->from, job);
-	job_reserve(job);
+	if (is_count)
+		job_count(job);
+	else
+		job_reserve(job);
 	return ERR_AGAIN;
 }
 

@@ -10,6 +10,7 @@
  *   proxy_read.c    what the provider says: usage, texts, the end
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
  *   proxy_models.c  the list of models
+ *   proxy_count.c   tokens are counted: admitted, but nothing is reserved
  * Always holds: nothing goes to a provider before the reservation is answered;
  * a reserved job is settled exactly once (asked as often as it takes); a job
  * ends when it is settled (or was never reserved) and its client is answered.
@@ -121,6 +122,7 @@ struct job {
 	struct str domain;
 	struct str model;
 	bool is_stream;
+	bool is_count; /* tokens are counted, nothing is generated */
 	bool is_usage_wanted;
 	bool is_thinking_wanted; /* by an Anthropic client */
 	int64_t prompt_tokens;
@@ -318,6 +320,10 @@ void job_answer_failure(struct job *job, enum err err, struct str message,
 			int64_t retry_after_ms);
 /* A refusal that another worker worded. */
 void job_answer_refusal(struct job *job, enum err err, struct str body);
+
+/* --- proxy_count.c */
+/* Asks for admission; then the provider, or here it is estimated. */
+void job_count(struct job *job);
 
 /* --- proxy_models.c */
 enum err proxy_models(struct context *context, const void *in_, void *out);

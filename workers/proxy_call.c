@@ -294,7 +294,8 @@ job_call_once(void *ctx)
 	struct job *job = ctx;
 	struct proxy *proxy = job->proxy;
 	struct upstream_target *target =
-	    provider_target(&proxy->providers, job->row);
+	    job->is_count ? provider_counter(&proxy->providers, job->row)
+			  : provider_target(&proxy->providers, job->row);
 	struct upstream_ask ask = {
 	    .body = buf_str(&job->body),
 	    .extra = buf_str(&job->headers),

@@ -106,6 +106,13 @@ provide(int fd, struct str request, unsigned nth)
 {
 	const char *json = "application/json";
 
+	if (str_starts(request, STR("POST /v1/messages/count_tokens "))) {
+		scripted_answer(fd, 200, json, "",
+				text_has(request, "claude-garbage")
+				    ? STR("{}")
+				    : STR("{\"input_tokens\":4321}"));
+		return true;
+	}
 	if (str_starts(request, STR("POST /v1/messages ")))
 		return provide_claude(fd, request);
 	if (text_has(request, "\"stream\":true"))
@@ -288,6 +295,28 @@ on_ledger_request(void *ctx, const struct bus_request *request)
 }
 
 static void
+on_admit(struct house *house, const struct bus_request *request)
+{
+	struct reserved reserved;
+	struct admit admit;
+
+	house_decode(house, &admit_schema, request->body, &admit);
+	CHECK_STR(admit.key, STR(LICENSE_KEY));
+	CHECK_STR(admit.feature, STR("ai_proxy"));
+	house->admits++;
+	if (house->reserve_err != ERR_OK) {
+		answer_err(house->validate, request->from, house->reserve_err);
+		return;
+	}
+	schema_clear(&reserved_schema, &reserved);
+	reserved.license_id = STR("lic_1");
+	reserved.rate_limit = 100;
+	reserved.rate_remaining = 98;
+	answer_as(house->validate, request->from, ERR_OK, &reserved_schema,
+		  &reserved);
+}
+
+static void
 on_validate_request(void *ctx, const struct bus_request *request)
 {
 	struct priced_model models[] = {
@@ -300,6 +329,10 @@ on_validate_request(void *ctx, const struct bus_request *request)
 	struct house *house = ctx;
 	struct prices_get get;
 
+	if (request->type == MSG_admit) {
+		on_admit(house, request);
+		return;
+	}
 	CHECK_INT(request->type, MSG_prices_get);
 	house_decode(house, &prices_get_schema, request->body, &get);
 	if (str_eq(get.key, STR(LICENSE_KEY)))

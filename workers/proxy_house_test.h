@@ -96,6 +96,7 @@ struct house {
 	bool is_reserve_held;
 	struct bus_from *held_reserve;
 	unsigned reserves, settles;
+	unsigned admits;	/* the validator's; with reserve_err, too */
 	struct reserve reserve; /* the last ones */
 	struct settle settle;
 

@@ -289,6 +289,10 @@ job_settle(struct job *job)
 {
 	struct proxy *proxy = job->proxy;
 
+	if (job->is_count) { /* nothing was reserved */
+		settle_over(job);
+		return;
+	}
 	job->stage = JOB_SETTLING;
 	job->asks = 0;
 	if (job->is_held) {

@@ -348,6 +348,24 @@ pass_body(struct job *job)
 }
 
 static void
+count_end(struct job *job)
+{
+	struct json_value root, tokens;
+	int64_t n;
+
+	if (!json_check(buf_str(&job->in), &root) || root.type != JSON_OBJECT ||
+	    !json_get(root, STR("input_tokens"), &tokens) ||
+	    tokens.type != JSON_NUMBER || !json_int(tokens, &n)) {
+		job_fail(job, ERR_UPSTREAM_FAILED,
+			 "the AI provider's answer was not usable", 0);
+		return;
+	}
+	buf_add_str(&job->out, buf_str(&job->in));
+	job_answer_end(job, false);
+	job_settle(job);
+}
+
+static void
 body_end(struct job *job, enum err err)
 {
 	struct provider_answer said;
@@ -355,6 +373,10 @@ body_end(struct job *job, enum err err)
 
 	if (err != ERR_OK) {
 		job_fail(job, err, NULL, 0);
+		return;
+	}
+	if (job->is_count) {
+		count_end(job);
 		return;
 	}
 	is_read =

@@ -212,6 +212,8 @@ fill_body(struct job *job, const struct request *request, struct why *why)
 {
 	enum err err = ERR_OK;
 
+	if (job->is_count && job_is_translated(job))
+		return ERR_OK; /* it is estimated */
 	if (job_is_translated(job)) {
 		err = translate(job, job_client_shape(job), request->root, why);
 	} else {
@@ -241,7 +243,7 @@ job_fill(struct job *job, const struct ai_request *in,
 	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
 	job->model =
 	    job_keep(job->model_text, sizeof(job->model_text), request->model);
-	job->is_stream = request->is_stream;
+	job->is_stream = request->is_stream && !job->is_count;
 	job->is_usage_wanted = request->is_usage_wanted;
 	job->prompt_tokens = request->prompt_tokens;
 	err = fill_headers(job, in, why);

@@ -337,3 +337,57 @@ TEST(shapes_anthropic_to_demo)
 	buf_fini(&reply.body);
 	house_close(&house);
 }
+
+/* --- count_tokens -----------------------------------------------------------
+ */
+
+/* A proxy asks a validator as soon as it has heard one. */
+static void
+count_tokens(struct house *house, struct reply *reply, struct str body)
+{
+	house_ask_whole(house, reply, "count", body);
+	while (reply->err == ERR_UNAVAILABLE) {
+		buf_fini(&reply->body);
+		CHECK_OK(loop_turn(house->loop, 5));
+		house_ask_whole(house, reply, "count", body);
+	}
+}
+
+TEST(shapes_count_tokens)
+{
+	struct house house;
+	struct reply reply;
+
+	house_open(&house);
+	count_tokens(&house, &reply,
+		     STR("{\"model\":\"claude-json\"," MESSAGES "}"));
+	CHECK_OK(reply.err);
+	CHECK_INT(reply.head.status, 200);
+	CHECK_INT(reply.head.rate_remaining, 98);
+	CHECK_STR(buf_str(&reply.body), STR("{\"input_tokens\":4321}"));
+	CHECK_STR(scripted_last_body(&house.provider),
+		  STR("{\"model\":\"claude-json\"," MESSAGES "}"));
+	CHECK(scripted_last_has(&house.provider, "x-api-key: sk-claude\r\n"));
+	buf_fini(&reply.body);
+	count_tokens(&house, &reply,
+		     STR("{\"model\":\"gpt-4o\"," MESSAGES "}"));
+	CHECK_OK(reply.err);
+	CHECK_STR(buf_str(&reply.body),
+		  STR("{\"input_tokens\":9,\"estimated\":true}"));
+	CHECK_INT(house.provider.shared->requests, 1);
+	buf_fini(&reply.body);
+	count_tokens(&house, &reply,
+		     STR("{\"model\":\"claude-garbage\"," MESSAGES "}"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+	buf_fini(&reply.body);
+	house.reserve_err = ERR_FEATURE_MISSING;
+	count_tokens(&house, &reply,
+		     STR("{\"model\":\"claude-json\"," MESSAGES "}"));
+	CHECK_ERR(reply.err, ERR_FEATURE_MISSING);
+	CHECK_INT(house.provider.shared->requests, 2);
+	CHECK_INT(house.admits, 4);
+	buf_fini(&reply.body);
+	house_close(&house);
+	CHECK_INT(house.reserves, 0);
+	CHECK_INT(house.settles, 0);
+}

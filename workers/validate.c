@@ -392,6 +392,9 @@ handle_prices_get(struct context *context, const void *in, void *answer)
 
 	if (e != ERR_OK)
 		return e;
+	if (!rules_has_feature(subject.plan, STR("ai_proxy")) &&
+	    !str_eq(subject.workspace->enforcement, STR("log")))
+		return ERR_OK; /* it may use none */
 	rows = arena_array(context->arena, MODELS_PAGE, sizeof(*rows));
 	out->models =
 	    arena_array(context->arena, MODELS_MAX, sizeof(*out->models));
@@ -411,6 +414,56 @@ handle_prices_get(struct context *context, const void *in, void *answer)
 	return e;
 }
 
+/* As the ledger judges an AI request, but for what costs money. The rate is
+ * that of AI requests in a bucket of its own, which is no site's. */
+static enum err
+take_count_rate(struct context *context, const struct report_subject *subject,
+		struct reserved *out)
+{
+	struct validate *validate = context->state;
+	struct failure *failure = &context->failure;
+	int64_t limit = rules_limit(subject->plan, "requests_hour",
+				    RULES_REQUESTS_HOUR_DEFAULT);
+	struct rules_rate rate =
+	    rates_take(validate->rates, subject->license.id, STR("/count"),
+		       context->now_ms, limit);
+
+	out->license_id = subject->license.id;
+	out->rate_limit = limit;
+	out->rate_remaining = rate.remaining;
+	out->rate_reset_ms = rate.reset_ms;
+	if (rate.is_admitted)
+		return ERR_OK;
+	metrics_add(METRIC_LIMITED, 1);
+	failure->limit = STR("requests_hour");
+	failure->retry_after_ms = rate.retry_after_ms;
+	failure->rate_limit = limit;
+	failure->rate_remaining = 0;
+	failure->rate_reset_ms = rate.reset_ms;
+	return ERR_RATE_LIMITED;
+}
+
+static enum err
+handle_admit(struct context *context, const void *in, void *answer)
+{
+	const struct admit *question = in;
+	struct report_subject subject;
+	struct str host;
+	bool is_grace, is_log;
+	enum err e = find(context, question->key, &subject), rate_err;
+
+	if (e != ERR_OK)
+		return e;
+	is_log = str_eq(subject.workspace->enforcement, STR("log"));
+	e = judge(context, &subject, question->domain, &host, &is_grace);
+	if (e == ERR_OK && !rules_has_feature(subject.plan, question->feature))
+		e = ERR_FEATURE_MISSING;
+	if (e != ERR_OK && !is_log)
+		return e;
+	rate_err = take_count_rate(context, &subject, answer);
+	return is_log ? ERR_OK : rate_err;
+}
+
 static enum err
 handle_store_status_get(struct context *context, const void *in, void *answer)
 {
@@ -426,6 +479,7 @@ const struct worker_row validate_rows[] = {
     {&usage_get_schema, &usage_report_schema, handle_usage_get},
     {&prices_get_schema, &prices_answer_schema, handle_prices_get},
     {&store_status_get_schema, &store_status_schema, handle_store_status_get},
+    {&admit_schema, &reserved_schema, handle_admit},
 };
 const size_t validate_row_count =
     sizeof(validate_rows) / sizeof(validate_rows[0]);

@@ -4,7 +4,7 @@
  * (script.h), and counts. One process, one loop, no limits but memory.
  *
  *   POST /v1/chat/completions  /deepseek/chat/completions
- *        /anthropic/v1/messages
+ *        /anthropic/v1/messages  /anthropic/v1/messages/count_tokens (4321)
  *   GET  /count          the counters and the last request's head, as JSON
  *   GET  /wait/NAME/N    the same, as soon as counter NAME has reached N
  *   POST /reset          all counters to zero
@@ -421,6 +421,14 @@ dispatch(struct connection *c, struct str head, struct str body)
 		memset(keys, 0, sizeof(keys));
 		counters[COUNT_OPEN] = counters[COUNT_OPEN_MAX] = open;
 		answer_counters(c);
+	} else if (memmem(head.p, head.n, "/count_tokens ", 14)) {
+		keep_last(head, body);
+		counters[COUNT_REQUESTS]++;
+		buf_add_z(&c->out,
+			  "HTTP/1.1 200 OK\r\nContent-Type: application/json"
+			  "\r\nContent-Length: 21\r\n\r\n"
+			  "{\"input_tokens\":4321}");
+		flush(c);
 	} else {
 		keep_last(head, body);
 		begin_request(c,

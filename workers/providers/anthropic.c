@@ -345,6 +345,7 @@ judge(int status, struct str body)
 const struct provider_wire anthropic_wire = {
     .shape = AI_ANTHROPIC,
     .path = "/v1/messages",
+    .count_path = "/v1/messages/count_tokens",
     .read_answer = read_answer,
     .read_event = read_event,
     .judge = judge,

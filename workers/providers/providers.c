@@ -128,6 +128,11 @@ providers_open(struct providers *providers, struct upstream *upstream,
 		err = upstream_target_open(&providers->targets[i], upstream,
 					   conf_text(conf, row->base_url_at),
 					   row->wire->path, headers, why);
+		if (err == ERR_OK && row->wire->count_path)
+			err = upstream_target_open(
+			    &providers->counters[i], upstream,
+			    conf_text(conf, row->base_url_at),
+			    row->wire->count_path, headers, why);
 		if (err != ERR_OK) {
 			providers_close(providers);
 			return err;
@@ -139,8 +144,10 @@ providers_open(struct providers *providers, struct upstream *upstream,
 void
 providers_close(struct providers *providers)
 {
-	for (unsigned i = 0; i < PROVIDER_COUNT; i++)
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
 		upstream_target_close(providers->targets[i]);
+		upstream_target_close(providers->counters[i]);
+	}
 	memset(providers, 0, sizeof(*providers));
 }
 
@@ -158,7 +165,7 @@ provider_is_on(const struct providers *providers,
 	       const struct provider_row *row)
 {
 	if (row->key_name)
-		return row->wire != NULL;
+		return true;
 	return is_keyless(providers);
 }
 
@@ -175,6 +182,13 @@ provider_target(const struct providers *providers,
 		const struct provider_row *row)
 {
 	return providers->targets[row - provider_rows];
+}
+
+struct upstream_target *
+provider_counter(const struct providers *providers,
+		 const struct provider_row *row)
+{
+	return providers->counters[row - provider_rows];
 }
 
 const struct provider_row *

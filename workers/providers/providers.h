@@ -60,7 +60,8 @@ enum provider_verdict {
 
 struct provider_wire {
 	enum ai_shape shape;
-	const char *path; /* appended to the base URL */
+	const char *path;	/* appended to the base URL */
+	const char *count_path; /* likewise: counts tokens; NULL = it cannot */
 	/* False: this is no answer of that shape. */
 	bool (*read_answer)(struct str body, struct provider_usage *usage,
 			    struct provider_answer *out);
@@ -102,6 +103,7 @@ const struct provider_row *provider_of_model(struct str model);
 struct providers {
 	bool has_key[PROVIDER_COUNT]; /* the vendor has */
 	struct upstream_target *targets[PROVIDER_COUNT];
+	struct upstream_target *counters[PROVIDER_COUNT]; /* of tokens */
 };
 /* ERR_CONFIG: a base URL that cannot be used, named in why. */
 enum err providers_open(struct providers *providers, struct upstream *upstream,
@@ -118,6 +120,9 @@ bool provider_has_key(const struct providers *providers,
 /* NULL: answered inside the proxy. */
 struct upstream_target *provider_target(const struct providers *providers,
 					const struct provider_row *row);
+/* Where it counts tokens; NULL: it does not. */
+struct upstream_target *provider_counter(const struct providers *providers,
+					 const struct provider_row *row);
 /* The first one that the vendor has a key for, or else the one without. */
 const struct provider_row *providers_first(const struct providers *providers);
 
