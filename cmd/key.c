@@ -70,7 +70,7 @@ read_key(struct command *command, struct str *out, struct why *why)
 	if (text)
 		*out = arena_str(&command->arena, str_trim(str_of(text)));
 	explicit_bzero(line, sizeof(line));
-	if (file != stdin)
+	if (path)
 		fclose(file);
 	if (text == NULL || str_is_empty(*out))
 		return why_set(why, ERR_BAD_FIELD,

@@ -432,9 +432,9 @@ vendor_set(struct context *context, const void *in_, void *out)
 	bool is_new;
 	enum err e = check_vendor_key(context, in, name);
 
-	if (e == ERR_OK)
-		e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name,
-			     &record);
+	if (e != ERR_OK)
+		return e;
+	e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name, &record);
 	is_new = e == ERR_NO_SUCH;
 	if (is_new)
 		e = vendor_new(context, in, &record);
