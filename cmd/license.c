@@ -192,11 +192,13 @@ status_is_known(struct str status)
 {
 	static const char *const known[] = {
 	    "trial", "active", "past_due", "suspended", "expired", "cancelled"};
-	bool is_known = status.p == NULL;
 
+	if (status.p == NULL)
+		return true;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		is_known |= str_eq_nocase(status, str_of(known[i]));
-	return is_known;
+		if (str_eq_nocase(status, str_of(known[i])))
+			return true;
+	return false;
 }
 
 static bool
