@@ -23,8 +23,8 @@
 #define ANSWERS_BYTES_MAX (24u << 20) /* TURN_BYTES_MAX and one more answer */
 #define ARENA_BYTES_MAX (64u << 20)
 #define WATCHDOG_MS 1000
-#define DRAIN_LOOK_MS 20
 #define DRAIN_LINGER_MS 100 /* for the last answers to reach their pipes */
+#define NS_PER_MS INT64_C(1000000)
 #define MESSAGE_TYPES_MAX 256u
 
 struct answer {
@@ -335,26 +335,28 @@ on_watchdog(void *ctx)
 }
 
 /* What still comes is still answered; the end is when nothing was in flight
- * for a moment, or the time is up. */
+ * for a moment, or the time is up. Looked at behind each turn, since only a
+ * turn changes it, and when one of the two is due. */
 static void
-on_drain(void *ctx)
+drain_look(void *ctx)
 {
 	struct pool *pool = ctx;
 	const struct worker *worker = pool->worker;
-	int64_t now_ns = loop_now_ns(pool->loop);
+	int64_t now_ns = loop_now_ns(pool->loop), end_ns = pool->drain_until_ns;
 
 	if (worker->is_drained && !worker->is_drained(pool->state))
 		pool->drained_at_ns = 0;
 	else if (pool->drained_at_ns == 0)
 		pool->drained_at_ns = now_ns;
-	if (now_ns >= pool->drain_until_ns ||
-	    (pool->drained_at_ns != 0 &&
-	     now_ns - pool->drained_at_ns >=
-		 DRAIN_LINGER_MS * INT64_C(1000000))) {
+	if (pool->drained_at_ns != 0 &&
+	    pool->drained_at_ns + DRAIN_LINGER_MS * NS_PER_MS < end_ns)
+		end_ns = pool->drained_at_ns + DRAIN_LINGER_MS * NS_PER_MS;
+	if (now_ns >= end_ns)
 		loop_stop(pool->loop);
-		return;
-	}
-	loop_timer_set(pool->loop, &pool->drain, DRAIN_LOOK_MS, on_drain, pool);
+	else
+		loop_timer_set(pool->loop, &pool->drain,
+			       (end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS,
+			       drain_look, pool);
 }
 
 static void
@@ -367,9 +369,11 @@ on_signal(void *ctx, int signal_number, int64_t pid)
 		return;
 	log_info("drain", "signal=%d", signal_number);
 	proc_notify("STOPPING=1");
-	pool->drain_until_ns = loop_now_ns(pool->loop) +
-			       pool->conf.drain_ms * INT64_C(1000000) + 1;
-	on_drain(pool);
+	pool->drain_until_ns =
+	    loop_now_ns(pool->loop) + pool->conf.drain_ms * NS_PER_MS + 1;
+	/* Behind the bus's, which may end the last one. */
+	if (loop_turn_add_last(pool->loop, drain_look, pool) != ERR_OK)
+		loop_stop(pool->loop);
 }
 
 /* --- starting ------------------------------------------------------------- */
