@@ -573,18 +573,15 @@ auth_set(struct upstream_call *call, const char *header)
 static bool
 extra_set(struct upstream_call *call, struct str lines)
 {
-	struct curl_slist *last = NULL;
+	struct curl_slist **end = &call->extra;
 
 	for (size_t at = 0; at < lines.n; at += strlen(lines.p + at) + 1) {
-		struct curl_slist *list =
-		    curl_slist_append(call->extra, lines.p + at);
-
-		if (list == NULL)
+		*end = curl_slist_append(NULL, lines.p + at);
+		if (*end == NULL)
 			return false;
-		call->extra = list;
-		last = last ? last->next : list;
+		end = &(*end)->next;
 	}
-	last->next = call->target->headers;
+	*end = call->target->headers;
 	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->extra);
 	return true;
 }
