@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,9 +41,11 @@ text_of(char out[256], const char *kind, int i)
 	out[strlen(out)] = '.';
 }
 
-static void
+/* Returns the bytes that are in use; behind them is written room. */
+static int64_t
 make_store(void)
 {
+	struct store_state state;
 	struct store_lease lease;
 	struct store *store = open_store(true);
 	uint64_t head = 0;
@@ -61,8 +62,10 @@ make_store(void)
 		write = (struct store_write){str_of(name), str_of(text)};
 		CHECK_OK(store_commit(store, &lease, &head, &group));
 	}
+	CHECK_OK(store_state(store, &state));
 	store_lease_release(store, &lease);
 	store_close(store);
+	return state.used_bytes;
 }
 
 /* Reads everything each way. 0 = all right, 1 = some of it failed and said so,
@@ -146,16 +149,16 @@ TEST_LIMITED(a_flipped_byte_is_never_wrong_data, 120)
 {
 	int outcomes[101] = {0};
 	unsigned seed = 3;
-	struct stat st;
+	int64_t used_bytes;
 	int fd;
 
 	arena_init(&arena, 64u << 20);
-	make_store();
+	used_bytes = make_store();
 	CHECK_INT(read_damaged(), 0);
 	fd = open("store/data.mdb", O_RDWR | O_CLOEXEC);
-	CHECK(fd >= 0 && fstat(fd, &st) == 0);
+	CHECK(fd >= 0);
 	for (int i = 0; i < RUNS; i++) {
-		off_t at = rand_r(&seed) % st.st_size;
+		off_t at = rand_r(&seed) % used_bytes;
 		int outcome =
 		    run_with_flip(fd, at, (unsigned char)(1 << i % 8));
 

@@ -373,6 +373,41 @@ TEST(a_full_map_refuses_and_a_larger_one_goes_on)
 	writer_close(&w);
 }
 
+/* Commits find written room behind the last page, and lose no page to it. */
+TEST(room_is_written_ahead_of_what_grows)
+{
+	enum { ROUNDS = 100 };
+	static char names[BATCH][16], text[1500];
+	struct store_write writes[BATCH];
+	struct store_group group = {writes, BATCH, NULL, 0};
+	struct writer w = writer_in("store", true);
+	struct store_state state;
+	struct stat file;
+	off_t size = 0;
+	int grown = 0;
+
+	memset(text, 'x', sizeof(text));
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < BATCH; i++) {
+			snprintf(names[i], sizeof(names[i]), "k%03d%03d", round,
+				 i);
+			writes[i] = (struct store_write){
+			    str_of(names[i]), str_bytes(text, sizeof(text))};
+		}
+		CHECK_OK(store_commit(w.store, &w.lease, &w.head, &group));
+		CHECK_INT(stat("store/data.mdb", &file), 0);
+		CHECK_OK(store_state(w.store, &state));
+		/* One such commit takes less than 128 KiB. */
+		CHECK(file.st_size >= state.used_bytes + (128 << 10));
+		CHECK(file.st_size <= state.used_bytes + (2 << 20));
+		grown += file.st_size > size;
+		size = file.st_size;
+	}
+	CHECK(grown >= 5 && grown <= ROUNDS / 5);
+	check_sound(w.store);
+	writer_close(&w);
+}
+
 TEST(a_nearly_full_disk_refuses_writes_and_serves_reads)
 {
 	struct statvfs disk = {

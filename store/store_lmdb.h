@@ -22,7 +22,8 @@ struct lmdb {
 	MDB_dbi tables[ENGINE_TABLES];
 	MDB_txn *reader; /* reset while there is no view */
 	MDB_cursor *cursors[ENGINE_TABLES];
-	int lock_fd; /* -1 = no lease */
+	int lock_fd;	/* -1 = no lease */
+	off_t room_end; /* the file is written up to here, as far as known */
 	char dir[LMDB_PATH_BYTES];
 };
 
@@ -48,6 +49,8 @@ enum err lmdb_head(void *engine, uint64_t *seq);
 
 enum err lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 		     const struct engine_group *group);
+/* Before a transaction that writes. */
+void lmdb_make_room(struct lmdb *lmdb);
 enum err lmdb_lease_take(void *engine, uint64_t *token, struct why *why);
 void lmdb_lease_release(void *engine);
 /* Writes our first record, and when the store is made also the last. */

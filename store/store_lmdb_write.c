@@ -147,8 +147,11 @@ lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 	struct root root = {0, 0};
 	MDB_txn *txn;
 	enum err err;
-	int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+	int rc;
 
+	if (lmdb->lock_fd >= 0)
+		lmdb_make_room(lmdb);
+	rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
 	if (rc != 0)
 		return lmdb_err(rc);
 	err = read_root(lmdb, txn, &root);
