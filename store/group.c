@@ -1,11 +1,12 @@
 /*
  * group: an overlay over the store. One hash table of keys has what the group
- * put or deleted and, since nobody else writes, also what it loaded: a key that
- * all requests of a turn look at is read once. An undo log takes writes back.
+ * put or deleted and, since nobody else writes, also what it loaded; so it
+ * stays true over commits, and what is asked for often is read and decoded
+ * once. It is emptied when it has grown, and when a commit fails. An undo log
+ * takes writes back.
  *
- * A record is decoded once a turn; one of numbers only (a meter, a rollup)
- * stays a struct and is encoded once, at commit, however often the turn changes
- * it.
+ * A record of numbers only (a meter, a rollup) stays a struct and is encoded
+ * once, at commit, however often the turn changes it.
  *
  * Always holds: bytes that entered the overlay do not move until commit; memory
  * is kept over commits.
@@ -69,6 +70,7 @@ struct group {
 	struct store_write *writes; /* scratch of a commit */
 	size_t write_room;
 	struct pile pile; /* keys, values, records */
+	struct pile event_pile;
 	struct buf record;
 };
 
@@ -168,8 +170,8 @@ entry_of(struct group *group, struct str key)
 	return entry;
 }
 
-/* Empties the overlay; slots one by one, since a large group may have left a
- * large table to the small ones behind it. */
+/* Empties the overlay, of which nothing waits; slots one by one, since a large
+ * group may have left a large table to the small ones behind it. */
 static void
 clear(struct group *group)
 {
@@ -180,7 +182,7 @@ clear(struct group *group)
 		for (; group->slots[slot]; slot = (slot + 1) & mask)
 			group->slots[slot] = 0;
 	}
-	group->entry_count = group->undo_count = group->event_count = 0;
+	group->entry_count = 0;
 	pile_empty(&group->pile);
 }
 
@@ -218,6 +220,7 @@ group_close(struct group *group)
 	if (group == NULL)
 		return;
 	pile_fini(&group->pile);
+	pile_fini(&group->event_pile);
 	free(group->entries);
 	free(group->slots);
 	free(group->undos);
@@ -464,7 +467,7 @@ group_event(struct group *group, const struct event *event)
 	err = encode(group, &event_schema, event, &bytes);
 	if (err != ERR_OK)
 		return err;
-	bytes = pile_add(&group->pile, bytes.p, bytes.n);
+	bytes = pile_add(&group->event_pile, bytes.p, bytes.n);
 	is_grown = grow(&events, &group->event_room, group->event_count + 1,
 			sizeof(struct str));
 	group->events = events;
@@ -503,21 +506,22 @@ commit(struct group *group)
 	struct store_group out = {.events = group->events,
 				  .event_count = group->event_count};
 	void *writes = group->writes;
-	bool is_grown = grow(&writes, &group->write_room, group->entry_count,
+	bool is_grown = grow(&writes, &group->write_room, group->undo_count,
 			     sizeof(struct store_write));
 
 	group->writes = writes;
 	if (!is_grown)
 		return ERR_NO_MEMORY;
-	for (size_t i = 0; i < group->entry_count; i++) {
-		struct entry *entry = &group->entries[i];
+	for (size_t i = 0; i < group->undo_count; i++) {
+		struct entry *entry = &group->entries[group->undos[i].entry];
 		enum err err;
 
-		if (entry->state != ENTRY_PUT && entry->state != ENTRY_DELETED)
-			continue;
+		if (entry->state == ENTRY_LOADED)
+			continue; /* changed twice */
 		err = need_bytes(group, &entry->content);
 		if (err != ERR_OK)
 			return err;
+		entry->state = ENTRY_LOADED; /* as it will be */
 		group->writes[out.write_count++] =
 		    (struct store_write){entry->key, entry->content.bytes};
 	}
@@ -530,7 +534,11 @@ group_commit(struct group *group)
 {
 	enum err err = group_is_empty(group) ? ERR_OK : commit(group);
 
-	clear(group);
+	group->undo_count = group->event_count = 0;
+	pile_empty(&group->event_pile);
+	if (err != ERR_OK || group->entry_count > GROUP_KEPT ||
+	    pile_bytes(&group->pile) > GROUP_KEPT_BYTES)
+		clear(group);
 	return err;
 }
 

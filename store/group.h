@@ -11,6 +11,9 @@
 #include "store/records.h"
 
 #define GROUP_WRITES_MAX 65536u
+/* What is remembered over commits, so that it is not read again. */
+#define GROUP_KEPT 16384u
+#define GROUP_KEPT_BYTES (4u << 20)
 
 struct group;
 
@@ -45,9 +48,8 @@ struct group_mark {
 struct group_mark group_mark(const struct group *group);
 void group_undo(struct group *group, struct group_mark mark);
 
-/* Commits what has gathered (nothing: OK without a flush) and empties the
- * group; on an error it is emptied too and nothing was written (but see
- * ERR_COMMIT_UNKNOWN). */
+/* Commits what has gathered (nothing: OK without a flush). On an error nothing
+ * was written (but see ERR_COMMIT_UNKNOWN), and nothing waits any more. */
 enum err group_commit(struct group *group);
 bool group_is_empty(const struct group *group);
 bool group_has_events(const struct group *group);

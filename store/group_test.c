@@ -244,6 +244,34 @@ TEST(limits_are_answers_and_leave_the_group_usable)
 	tear_down();
 }
 
+TEST(what_was_read_is_remembered_until_it_is_too_much)
+{
+	struct key key = named("a");
+	struct str first, again;
+	char name[16];
+
+	set_up();
+	put("a", "1");
+	put("gone", "1");
+	CHECK_OK(group_commit(group));
+	CHECK_OK(group_load_bytes(group, &key, &first, &arena));
+	drop("gone");
+	CHECK_OK(group_commit(group));
+	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
+	CHECK(again.p == first.p);
+	CHECK(seen("gone").p == NULL);
+	for (unsigned i = 0; i <= GROUP_KEPT; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		CHECK(seen(name).p == NULL);
+	}
+	CHECK_OK(group_commit(group));
+	put("n1", "3"); /* takes the place of what was forgotten */
+	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
+	CHECK(again.p != first.p);
+	CHECK_STR(again, STR("1"));
+	tear_down();
+}
+
 /* Tables grow while the group holds entries, and shrink back to use. */
 TEST(large_groups_and_small_ones_alternate)
 {

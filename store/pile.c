@@ -32,6 +32,7 @@ next_chunk(struct pile *pile)
 	chunk->used = 0;
 	chunk->next = pile->filling;
 	pile->filling = chunk;
+	pile->filling_count++;
 	return chunk;
 }
 
@@ -64,9 +65,16 @@ free_chunks(struct pile_chunk *chunk)
 	}
 }
 
+size_t
+pile_bytes(const struct pile *pile)
+{
+	return pile->filling_count * CHUNK_BYTES;
+}
+
 void
 pile_empty(struct pile *pile)
 {
+	pile->filling_count = 0;
 	while (pile->filling) {
 		struct pile_chunk *chunk = pile->filling;
 
@@ -83,5 +91,5 @@ pile_fini(struct pile *pile)
 {
 	free_chunks(pile->filling);
 	free_chunks(pile->spare);
-	*pile = (struct pile){NULL, NULL, 0};
+	*pile = (struct pile){NULL, NULL, 0, 0};
 }
