@@ -266,11 +266,14 @@ void
 inbox_close(struct bus *bus)
 {
 	struct bus_inbox *inbox = bus->inbox;
+	struct connection *c, *next;
 
 	if (inbox == NULL)
 		return;
-	while (inbox->connections)
-		connection_close(inbox->connections);
+	for (c = inbox->connections; c; c = next) {
+		next = c->next;
+		connection_close(c);
+	}
 	loop_fd_remove(bus->loop, inbox->watch);
 	close(inbox->fd);
 	free(inbox);
