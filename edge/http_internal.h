@@ -1,19 +1,24 @@
 /*
- * http_internal: what edge/http.c and edge/http_answer.c share of a listener.
+ * http_internal: what the files of edge/http share of a listener.
  */
 #ifndef EDGE_HTTP_INTERNAL_H
 #define EDGE_HTTP_INTERNAL_H
 
 #include "edge/deadlines.h"
+#include "edge/head.h"
 #include "edge/http.h"
 #include "edge/requests.h"
 
+#include <microhttpd.h>
 #include <time.h>
 
 #define NS_PER_MS INT64_C(1000000)
 
-struct MHD_Connection;
-struct MHD_Daemon;
+/* A connection's pool: a request's head, and then the answer's head, which
+ * must find its room: the answer of what was done would be lost. It is cleared
+ * for each request: no larger than that. */
+#define ANSWER_HEAD_BYTES 1024u
+#define CONNECTION_BYTES (HEAD_COST_MAX + ANSWER_HEAD_BYTES)
 
 struct http_connection {
 	struct deadline deadline;
@@ -43,11 +48,44 @@ struct http {
 	bool has_hook;
 };
 
+/* --- http.c --------------------------------------------------------------- */
+
 /* There is something to do for the listener at the end of this turn. */
 void http_mark_dirty(struct http *http);
+
+/* --- http_requests.c: called by libmicrohttpd ----------------------------- */
+
+/* The raw target: later it is unescaped in place. */
+void *http_on_target(void *http, const char *target,
+		     struct MHD_Connection *connection);
+/* First with the head, then with each part of the body, then behind it. */
+enum MHD_Result http_on_request(void *http, struct MHD_Connection *connection,
+				const char *url, const char *method,
+				const char *version, const char *upload,
+				size_t *upload_n, void **request);
+void http_on_completed(void *http, struct MHD_Connection *connection,
+		       void **request, enum MHD_RequestTerminationCode why);
+void http_on_connection(void *http, struct MHD_Connection *connection,
+			void **socket_context,
+			enum MHD_ConnectionNotificationCode code);
+
+/* --- http_send.c ---------------------------------------------------------- */
+
 /* The request was answered, or there is more of its stream, or it is gone:
  * libmicrohttpd is to call again. */
 void http_wake(struct http_request *request);
+/* Suspends the connection until http_wake. Only from a callback of
+ * libmicrohttpd. */
+void http_rest(struct http_request *request);
+/* Leaves it to be called again at each run, for a moment; false: it has to
+ * rest. */
+bool http_linger(struct http_request *request);
+void http_linger_end(struct http_request *request);
+/* Hands the answer over. Only from a callback of libmicrohttpd. */
+enum MHD_Result http_reply_queue(struct http_request *request);
+
+/* --- http_answer.c -------------------------------------------------------- */
+
 /* Answers while the body is still coming, with Connection: close. What comes
  * from then on is to be read away for a while. RFC 9112, sections 4 and 9.6. */
 void http_refuse_early(struct http_request *request, const char *reason);
