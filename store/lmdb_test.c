@@ -377,7 +377,7 @@ TEST(a_full_map_refuses_and_a_larger_one_goes_on)
 TEST(room_is_written_ahead_of_what_grows)
 {
 	enum { ROUNDS = 100 };
-	static char names[BATCH][16], text[1500];
+	static char names[BATCH][24], text[1500];
 	struct store_write writes[BATCH];
 	struct store_group group = {writes, BATCH, NULL, 0};
 	struct writer w = writer_in("store", true);
