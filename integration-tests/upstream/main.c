@@ -267,9 +267,26 @@ answer_head(struct connection *c)
 
 	begin_head(c, 200,
 		   s->is_stream ? "text/event-stream" : "application/json");
-	c->is_chunked = s->is_stream || s->blank || s->flood || s->cut;
+	c->is_chunked =
+	    s->is_stream || s->blank || s->flood || s->cut || s->split;
 	if (c->is_chunked)
 		buf_add_z(&c->out, "Transfer-Encoding: chunked\r\n\r\n");
+}
+
+/* In HTTP chunks of `split` bytes, or in one. */
+static void
+add_chunks(struct connection *c, struct str bytes)
+{
+	while (bytes.n) {
+		size_t n = bytes.n;
+
+		if (c->script.split && n > (size_t)c->script.split)
+			n = (size_t)c->script.split;
+		buf_printf(&c->out, "%zx\r\n", n);
+		buf_add(&c->out, bytes.p, n);
+		buf_add_z(&c->out, "\r\n");
+		bytes = str_bytes(bytes.p + n, bytes.n - n);
+	}
 }
 
 static enum piece
@@ -281,13 +298,12 @@ add_piece(struct connection *c, int64_t *wait_ms)
 	piece.limit_bytes = ANSWER_BYTES_MAX;
 	buf_reset(&piece);
 	what = script_piece(&c->script, c->piece++, &piece, wait_ms);
-	if (!c->is_chunked)
+	if (c->is_chunked) {
+		add_chunks(c, buf_str(&piece));
+	} else {
 		buf_printf(&c->out, "Content-Length: %zu\r\n\r\n", piece.n);
-	else if (piece.n)
-		buf_printf(&c->out, "%zx\r\n", piece.n);
-	buf_add_str(&c->out, buf_str(&piece));
-	if (c->is_chunked && piece.n)
-		buf_add_z(&c->out, "\r\n");
+		buf_add_str(&c->out, buf_str(&piece));
+	}
 	if (c->is_chunked && what == PIECE_LAST)
 		buf_add_z(&c->out, "0\r\n\r\n");
 	return what;

@@ -2,13 +2,11 @@
  * script: reading it, and the answers in the three providers' shapes. See
  * script.h. Source of the shapes: the providers' published API references.
  */
-#include "integration-tests/upstream/script.h"
+#include "integration-tests/upstream/content.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "lib/clock.h"
 
 #define FLOOD_PIECE_BYTES 65536
 #define CREATED INT64_C(1795331040)
@@ -57,6 +55,8 @@ set_number(struct script *s, struct str name, struct str value)
 		       {"events", &s->events},
 		       {"blank", &s->blank},
 		       {"size", &s->size},
+		       {"split", &s->split},
+		       {"tools", &s->tools},
 		       {"flood", &s->flood},
 		       {"in", &s->input},
 		       {"out", &s->output},
@@ -122,6 +122,8 @@ set_word(struct script *s, struct str word)
 		copy_word(s->code, value);
 	else if (str_eq(name, STR("auth")))
 		copy_word(s->auth, value);
+	else if (str_eq(name, STR("say")))
+		copy_word(s->say, value);
 	else if (str_eq(name, STR("finish")))
 		copy_word(s->finish, value);
 	else if (str_eq(name, STR("cut"))) {
@@ -161,25 +163,23 @@ script_read(struct script *s, enum shape shape, struct str body)
 			return false;
 		at += word.n;
 	}
+	if (s->tools)
+		s->events = s->tools * CONTENT_TOOL_EVENTS;
 	return true;
 }
 
 /* --- answering ------------------------------------------------------------ */
 
-static void
-add_text(const struct script *s, struct buf *out)
+static const char *
+finish_of(const struct script *s)
 {
-	if (s->is_stamped) {
-		buf_add_z(out, "stamp=");
-		buf_add_int(out, clock_mono_ns());
-		return;
-	}
-	if (s->size == 0) {
-		buf_add_z(out, "Hello from upstream. ");
-		return;
-	}
-	for (int64_t i = 0; i < s->size; i++)
-		buf_add_char(out, (char)('a' + i % 26));
+	bool is_anthropic = s->shape == SHAPE_ANTHROPIC;
+
+	if (s->finish[0])
+		return s->finish;
+	if (s->tools)
+		return is_anthropic ? "tool_use" : "tool_calls";
+	return is_anthropic ? "end_turn" : "stop";
 }
 
 static void
@@ -210,11 +210,29 @@ add_usage(const struct script *s, struct buf *out)
 	buf_add_char(out, '}');
 }
 
+/* What is between the brackets of `content`, or the last of `message`. */
+static void
+add_content(const struct script *s, struct buf *out)
+{
+	bool is_anthropic = s->shape == SHAPE_ANTHROPIC;
+
+	if (s->tools) {
+		buf_add_z(out, is_anthropic
+				   ? ""
+				   : "\"content\":null,\"tool_calls\":[");
+		content_tools(s, out);
+		buf_add_z(out, is_anthropic ? "" : "]");
+		return;
+	}
+	buf_add_z(out, is_anthropic ? "{\"type\":\"text\",\"text\":\""
+				    : "\"content\":\"");
+	content_text(s, out);
+	buf_add_z(out, is_anthropic ? "\"}" : "\"");
+}
+
 static void
 add_json(const struct script *s, struct buf *out)
 {
-	const char *finish = s->finish[0] ? s->finish : NULL;
-
 	if (s->is_garbage) {
 		buf_add_z(out, "<html>no JSON here");
 		return;
@@ -223,9 +241,8 @@ add_json(const struct script *s, struct buf *out)
 		buf_printf(out,
 			   "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":"
 			   "\"assistant\",\"model\":\"%s\",\"stop_reason\":"
-			   "\"%s\",\"stop_sequence\":null,\"content\":[{"
-			   "\"type\":\"text\",\"text\":\"",
-			   s->model, finish ? finish : "end_turn");
+			   "\"%s\",\"stop_sequence\":null,\"content\":[",
+			   s->model, finish_of(s));
 	else
 		buf_printf(out,
 			   "{\"id\":\"chatcmpl-1\",\"object\":\"chat."
@@ -233,11 +250,10 @@ add_json(const struct script *s, struct buf *out)
 			   "\"x_unknown\":[1,{\"kept\":true}],"
 			   "\"choices\":[{\"index\":0,\"logprobs\":null,"
 			   "\"finish_reason\":\"%s\",\"message\":{\"role\":"
-			   "\"assistant\",\"refusal\":null,\"content\":\"",
-			   (long long)CREATED, s->model,
-			   finish ? finish : "stop");
-	add_text(s, out);
-	buf_add_z(out, s->shape == SHAPE_ANTHROPIC ? "\"}]" : "\"}}]");
+			   "\"assistant\",\"refusal\":null,",
+			   (long long)CREATED, s->model, finish_of(s));
+	add_content(s, out);
+	buf_add_z(out, s->shape == SHAPE_ANTHROPIC ? "]" : "}}]");
 	if (!s->has_no_usage) {
 		buf_add_char(out, ',');
 		add_usage(s, out);
@@ -279,23 +295,52 @@ begin_chunk(const struct script *s, struct buf *out)
 }
 
 static void
-add_delta(const struct script *s, struct buf *out)
+add_openai_delta(const struct script *s, int64_t event, struct buf *out)
 {
-	if (s->shape == SHAPE_ANTHROPIC) {
+	begin_chunk(s, out);
+	buf_add_z(out, "{\"index\":0,\"delta\":");
+	if (s->tools) {
+		content_tool_event(s, event, out);
+	} else {
+		buf_add_z(out, "{\"content\":\"");
+		content_text(s, out);
+		buf_add_z(out, "\"}");
+	}
+	buf_add_z(out, ",\"finish_reason\":null}]");
+	buf_add_z(out, s->wants_usage && s->shape == SHAPE_OPENAI
+			   ? ",\"usage\":null}"
+			   : "}");
+}
+
+static void
+add_delta(const struct script *s, int64_t event, struct buf *out)
+{
+	if (s->shape != SHAPE_ANTHROPIC) {
+		add_openai_delta(s, event, out);
+	} else if (s->tools) {
+		content_tool_event(s, event, out);
+	} else {
 		buf_add_z(out, "event: content_block_delta\ndata: {\"type\":"
 			       "\"content_block_delta\",\"index\":0,\"delta\":"
 			       "{\"type\":\"text_delta\",\"text\":\"");
-		add_text(s, out);
+		content_text(s, out);
 		buf_add_z(out, "\"}}");
-	} else {
-		begin_chunk(s, out);
-		buf_add_z(out, "{\"index\":0,\"delta\":{\"content\":\"");
-		add_text(s, out);
-		buf_add_z(out, "\"},\"finish_reason\":null}]");
-		buf_add_z(out, s->wants_usage && s->shape == SHAPE_OPENAI
-				   ? ",\"usage\":null}"
-				   : "}");
 	}
+	end_event(s, out);
+}
+
+/* Of the one text of a stream in Anthropic's shape. */
+static void
+add_block_edge(const struct script *s, const char *edge, struct buf *out)
+{
+	buf_printf(out,
+		   "event: content_block_%s\ndata: {\"type\":"
+		   "\"content_block_%s\",\"index\":0",
+		   edge, edge);
+	if (strcmp(edge, "start") == 0)
+		buf_add_z(out, ",\"content_block\":{\"type\":\"text\",\"text\":"
+			       "\"\"}");
+	buf_add_char(out, '}');
 	end_event(s, out);
 }
 
@@ -312,11 +357,8 @@ add_start(const struct script *s, struct buf *out)
 			   "\"output_tokens\":1}}}",
 			   s->model, (long long)s->input);
 		end_event(s, out);
-		buf_add_z(out, "event: content_block_start\ndata: {\"type\":"
-			       "\"content_block_start\",\"index\":0,"
-			       "\"content_block\":{\"type\":\"text\",\"text\":"
-			       "\"\"}}");
-		end_event(s, out);
+		if (!s->tools)
+			add_block_edge(s, "start", out);
 		buf_add_z(out, "event: ping\ndata: {\"type\":\"ping\"}");
 	} else {
 		begin_chunk(s, out);
@@ -330,17 +372,14 @@ add_start(const struct script *s, struct buf *out)
 static void
 add_finish(const struct script *s, struct buf *out)
 {
-	const char *finish = s->finish[0] ? s->finish : NULL;
-
 	if (s->shape == SHAPE_ANTHROPIC) {
-		buf_add_z(out, "event: content_block_stop\ndata: {\"type\":"
-			       "\"content_block_stop\",\"index\":0}");
-		end_event(s, out);
+		if (!s->tools)
+			add_block_edge(s, "stop", out);
 		buf_printf(out,
 			   "event: message_delta\ndata: {\"type\":"
 			   "\"message_delta\",\"delta\":{\"stop_reason\":"
 			   "\"%s\",\"stop_sequence\":null},",
-			   finish ? finish : "end_turn");
+			   finish_of(s));
 		add_usage(s, out);
 		buf_add_char(out, '}');
 		end_event(s, out);
@@ -348,7 +387,7 @@ add_finish(const struct script *s, struct buf *out)
 	}
 	begin_chunk(s, out);
 	buf_printf(out, "{\"index\":0,\"delta\":{},\"finish_reason\":\"%s\"}]",
-		   finish ? finish : "stop");
+		   finish_of(s));
 	if (s->shape == SHAPE_DEEPSEEK && !s->has_no_usage) {
 		buf_add_char(out, ',');
 		add_usage(s, out);
@@ -422,7 +461,7 @@ script_piece(const struct script *s, int64_t piece, struct buf *out,
 			end_event(s, out);
 			return PIECE_LAST;
 		}
-		add_delta(s, out);
+		add_delta(s, piece - 1, out);
 		return PIECE_MORE;
 	}
 	add_finish(s, out);

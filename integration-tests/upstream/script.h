@@ -16,6 +16,10 @@
  *   blank=N          N blank lines (JSON) or comments (stream) first
  *   in= out= cached= reasoning=   token counts
  *   size=BYTES       of the answer's text (each event's, in a stream)
+ *   say=WORD         is the text; unicode and json stand for more (content.c)
+ *   tools=N          N calls of tools in place of the text
+ *   split=BYTES      the answer is sent in pieces of so many bytes, wherever
+ *                    that cuts it
  *   finish=TEXT      finish_reason
  *   flood=BYTES      so many bytes without a line end in place of the answer
  *   nousage nodone garbage error redirect crlf stamp
@@ -41,14 +45,14 @@ struct script {
 	char model[128];
 	int64_t delay_ms, gap_ms, retry_after_ms;
 	int64_t status, times;
-	int64_t events, blank, size, flood;
+	int64_t events, blank, size, flood, tools, split;
 	int64_t input, output, cached, reasoning;
 	enum cut cut;
 	enum cut_by by;
 	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
 	    is_crlf, is_stamped;
 	char key[WORD_BYTES], auth[WORD_BYTES], code[WORD_BYTES],
-	    finish[WORD_BYTES];
+	    finish[WORD_BYTES], say[WORD_BYTES];
 };
 
 /* body: the request's JSON. False when a word is not known: a test's bug. */
