@@ -139,6 +139,7 @@ run: deps
 check:
 	@.ci/deps build check
 	+@$(MAKE) --no-print-directory -j$(JOBS) all unit integration
+	+@$(MAKE) --no-print-directory sdk
 
 #: make unit         unit tests; T=name runs those whose name or file has it
 unit: $(B)/unit-tests
@@ -148,6 +149,22 @@ unit: $(B)/unit-tests
 .PHONY: integration
 integration: all $(B)/upstream $(B)/run-integration-tests
 	$(B)/run-integration-tests -j 2 $(T)
+
+#: make sdk          the official clients of OpenAI and Anthropic against a house;
+#:                   SDK_ONLY=text runs the pairs whose name has it
+SDK := integration-tests/sdk
+SDK_MODULES := $(SDK)/node_modules/.package-lock.json
+$(SDK_MODULES): $(SDK)/package.json $(SDK)/package-lock.json
+	@.ci/deps check
+	@echo "  npm ci $(SDK)"
+	@cd $(SDK) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+.PHONY: sdk
+sdk: all $(B)/upstream $(SDK_MODULES)
+	@SDK_BUILD=$(B) node --test --test-reporter=spec \
+	  --test-reporter-destination=$(B)/sdk.log $(SDK)/sdk.test.js \
+	  || { sed -n '/failing tests/,$$p' $(B)/sdk.log; exit 1; }
+	@sed -n 's/^ℹ tests /official clients: tests passed: /p' $(B)/sdk.log
 
 #: make bench        Chatello beside nginx; BENCH_OLD=1 also the old stack
 .PHONY: bench
@@ -185,7 +202,7 @@ lint: all
 
 #: make fmt          format everything
 fmt:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	git ls-files '*.c' '*.h' '$(SDK)/*.js' | xargs clang-format -i
 
 #: make size         the longest files and functions
 size:
@@ -216,7 +233,7 @@ dist:
 
 #: make clean        remove build/
 clean:
-	rm -rf build
+	rm -rf build $(SDK)/node_modules
 
 deps:
 	@.ci/deps build

@@ -1,0 +1,220 @@
+/*
+ * error_cases: each refusal with the client's own class for it, ours and the
+ * provider's, and what is asked again. See cases.js.
+ */
+'use strict';
+
+const assert = require('node:assert/strict');
+
+const {isSettled, areFailed, isUnasked} = require('./ledger.js');
+
+const HELLO = 'Hello from upstream. ';
+const NO_KEY = 'CHA-AAAA-BBBB-CCCC-DDDD';
+
+const errorCases = [
+  {
+    name: 'no such licence',
+    isDemo: true,
+    async run(it) {
+      const {requests} = await it.house.counts();
+
+      for (const how of ['ask', 'stream'])
+        await it.fails(
+            it.as(NO_KEY)[how]('Hi'), 401, /licence key/,
+            {code: 'NOT_FOUND', type: 'authentication_error'});
+      assert.equal((await it.house.counts()).requests, requests);
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'a suspended licence',
+    async run(it) {
+      await it.house.tool('license', 'suspend', it.licence.license_id);
+      await it.fails(
+          it.ask('Hi'), 403, /suspended/,
+          {code: 'SUSPENDED', type: 'permission_error'});
+      await it.house.tool('license', 'resume', it.licence.license_id);
+      assert.equal((await it.ask('Hi')).text, HELLO);
+    },
+    ledger: isSettled()
+  },
+
+  {
+    name: 'a plan without AI',
+    plan: 'bare',
+    async run(it) {
+      await it.fails(
+          it.ask('Hi'), 403, /feature/,
+          {code: 'FEATURE_MISSING', type: 'permission_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'no such model',
+    isDemo: true,
+    async run(it) {
+      await it.fails(
+          it.ask('Hi', {}, 'nobody-1'), 404, /nobody-1/,
+          {code: 'MODEL_UNKNOWN', type: 'not_found_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'a model without a price',
+    async run(it) {
+      const model = it.model.replace('test', 'unpriced-9');
+
+      await it.fails(
+          it.ask('Hi', {}, model), 422, /price set/,
+          {code: 'MODEL_NOT_PRICED', type: 'invalid_request_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'a bad field',
+    async run(it) {
+      await it.fails(
+          it.send(null, {model: it.model, max_tokens: 9, messages: 'Hi'}), 400,
+          /messages/, {code: 'BAD_FIELD', type: 'invalid_request_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'the same request twice',
+    async run(it) {
+      const options = {headers: {'Idempotency-Key': 'twice'}};
+
+      await it.ask('Hi', options);
+      await it.fails(
+          it.ask('Hi', options), 409, /settled/,
+          {code: 'DUPLICATE_REQUEST', type: 'invalid_request_error'});
+    },
+    ledger: isSettled()
+  },
+
+  {
+    name: 'the plan\'s limit',
+    plan: 'one',
+    async run(it) {
+      const {requests} = await it.house.counts();
+
+      assert.equal((await it.ask('Hi')).text, HELLO);
+      const error = await it.fails(
+          it.ask('Hi'), 429, undefined,
+          {code: 'RATE_LIMITED', type: 'rate_limit_error'});
+
+      assert.ok(error.headers.get('retry-after') > 1000);
+      assert.equal((await it.house.counts()).requests, requests + 1);
+    },
+    ledger: isSettled()
+  },
+
+  ...[400, 404].map((status) => ({
+                      name: `the provider's ${status}`,
+                      async run(it) {
+                        const type = status === 400 ? 'invalid_request_error' :
+                                                      'not_found_error';
+
+                        for (const how of ['ask', 'stream'])
+                          await it.fails(
+                              it[how](`#up status=${status} code=${type}`),
+                              status, /scripted failure/, {type});
+                      },
+                      ledger: areFailed(2)
+                    })),
+
+  ...[500, 503, 529].map(
+      (status) => ({
+        name: `the provider's ${status}`,
+        async run(it) {
+          const {requests} = await it.house.counts();
+
+          await it.fails(it.ask(`#up status=${status}`), 500);
+          /* Asked again twice: nothing was billed. */
+          assert.equal((await it.house.counts()).requests, requests + 3);
+        },
+        ledger: areFailed(1)
+      })),
+
+  {
+    name: 'one failure of the provider is not seen',
+    async run(it) {
+      const key = `once-${it.pair.client}`;
+
+      assert.equal(
+          (await it.stream(`#up status=529 times=1 key=${key} events=1`)).text,
+          HELLO);
+    },
+    ledger(lines, it) {
+      isSettled()(lines, it);
+      assert.equal(lines[0].attempts, 2);
+    }
+  },
+
+  {
+    name: 'the client asks again behind a failure',
+    async run(it) {
+      assert.equal(
+          (await it.ask('#up status=500 times=3 key=again', {maxRetries: 1}))
+              .text,
+          HELLO);
+    },
+    ledger(lines) {
+      assert.deepEqual(
+          lines.map(({status}) => status).sort(), ['failed', 'settled']);
+    }
+  },
+
+  {
+    name: 'the provider\'s 429 says when to come back',
+    async run(it) {
+      const began = Date.now();
+
+      /* Three calls of the first request; retry-after of a
+       * second. */
+      assert.equal(
+          (await it.ask('#up status=429 times=3 key=limit', {maxRetries: 1}))
+              .text,
+          HELLO);
+      assert.ok(Date.now() - began >= 1000, `${Date.now() - began} ms`);
+    },
+    ledger(lines) {
+      assert.deepEqual(
+          lines.map(({status}) => status).sort(), ['failed', 'settled']);
+    }
+  },
+
+  {
+    name: 'the provider\'s 429',
+    async run(it) {
+      const error = await it.fails(
+          it.ask('#up status=429 retry-after-ms=9001 times=1 key=long'), 429,
+          undefined, {type: 'rate_limit_error'});
+
+      assert.equal(error.headers.get('retry-after'), '10');
+      assert.ok(!error.message.includes('scripted'));
+    },
+    ledger: areFailed(1),
+    isAlone: true
+  },
+
+  {
+    name: 'the provider\'s 401 is the vendor\'s trouble',
+    async run(it) {
+      const error = await it.fails(
+          it.ask('#up status=401 code=authentication_error'), 500);
+
+      assert.ok(!(error instanceof it.module.AuthenticationError));
+      assert.ok(!error.message.includes('scripted'));
+    },
+    ledger: areFailed(1),
+    isAlone: true
+  },
+];
+
+module.exports = {errorCases};
