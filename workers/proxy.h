@@ -167,6 +167,7 @@ struct job {
 	int status; /* 0 = no head yet */
 	int64_t retry_after_ms;
 	bool is_sse;
+	bool is_coded;	     /* gzip and the like, which nobody asked for */
 	bool is_done;	     /* the stream's regular end was read */
 	bool is_refused;     /* we stopped reading: an error or too much */
 	bool is_said_failed; /* by the provider, inside its 2xx */

@@ -278,7 +278,7 @@ demo_answer(struct job *job)
 	struct upstream_head head = {200,
 				     job->is_stream ? STR("text/event-stream")
 						    : STR("application/json"),
-				     -1};
+				     -1, false};
 
 	job->sends = 1;
 	buf_reset(&job->body);

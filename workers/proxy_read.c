@@ -84,6 +84,7 @@ job_read_head(struct job *job, const struct upstream_head *head)
 
 	job->status = head->status;
 	job->retry_after_ms = head->retry_after_ms;
+	job->is_coded = head->is_coded;
 	job->heard_ns = clock_mono_ns();
 	if (type.n > sse.n)
 		type.n = sse.n;
@@ -248,7 +249,8 @@ source_of(const struct job *job)
 
 /* Whether the provider may bill an answer that came to nothing: it had begun
  * with a 2xx, and neither did the provider itself say that it failed before it
- * had generated anything, nor is it somebody else's page. */
+ * had generated anything, nor is it somebody else's page. What is coded
+ * although we asked for it plain cannot be told from an answer. */
 static bool
 may_be_billed(const struct job *job)
 {
@@ -262,7 +264,7 @@ may_be_billed(const struct job *job)
 		body.p++;
 		body.n--;
 	}
-	return job->is_sse || body.n == 0 || body.p[0] == '{';
+	return job->is_sse || job->is_coded || body.n == 0 || body.p[0] == '{';
 }
 
 void
@@ -371,16 +373,18 @@ body_end(struct job *job, enum err err)
 	struct provider_answer said;
 	bool is_read;
 
-	if (err != ERR_OK) {
-		job_fail(job, err, NULL, 0);
-		return;
-	}
-	if (job->is_count) {
+	if (job->is_count && err == ERR_OK) {
 		count_end(job);
 		return;
 	}
-	is_read =
-	    job->row->wire->read_answer(buf_str(&job->in), &job->usage, &said);
+	/* Whole JSON is a whole answer, also where the body's end is missing
+	 * behind it: it is billed. */
+	is_read = !job->is_count && job->row->wire->read_answer(
+					buf_str(&job->in), &job->usage, &said);
+	if (!is_read && err != ERR_OK) {
+		job_fail(job, err, NULL, 0);
+		return;
+	}
 	if (is_read) {
 		job->is_said_failed = said.is_failure;
 		job->text_bytes = said.text_bytes;

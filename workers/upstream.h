@@ -2,10 +2,11 @@
  * upstream: HTTPS calls to the AI providers (this is the only includer of
  * curl). One multi handle on the process's loop, connections kept alive, easy
  * handles reused with their constant options. HTTP/1.1, TLS 1.2 or later with
- * the peer verified, no redirects, no proxy or netrc from the environment,
- * `http:` for loopback addresses only, which is checked on the address that is
- * connected to. Loop thread only; nothing blocks. Deadlines beyond connecting
- * are the caller's (a paused call has no silence of its own).
+ * the peer verified, answers asked for uncoded, no redirects, no proxy or netrc
+ * from the environment, `http:` for loopback addresses only, which is checked
+ * on the address that is connected to. Loop thread only; nothing blocks.
+ * Deadlines beyond connecting are the caller's (a paused call has no silence of
+ * its own).
  */
 #ifndef WORKERS_UPSTREAM_H
 #define WORKERS_UPSTREAM_H
@@ -41,6 +42,7 @@ struct upstream_head {
 	int status;
 	struct str content_type; /* absent when it sent none */
 	int64_t retry_after_ms;	 /* -1 = it did not say */
+	bool is_coded;		 /* Content-Encoding, beside `identity` */
 };
 
 enum upstream_take { UPSTREAM_TAKEN, UPSTREAM_PAUSE, UPSTREAM_STOP };

@@ -290,7 +290,7 @@ call_set(struct upstream_call *call, const struct upstream_ask *ask)
 	call->ctx = ask->ctx;
 	call->sends = 0;
 	call->head_bytes = 0;
-	call->head = (struct upstream_head){0, STR_NONE, -1};
+	call->head = (struct upstream_head){0, STR_NONE, -1, false};
 	call->is_paused = false;
 	if ((ask->extra.n && !extra_set(call, ask->extra)) ||
 	    (ask->auth && !auth_set(call, ask->auth)))

@@ -73,8 +73,10 @@ target_fill(struct upstream_target *target, const char *base, const char *path,
 		if (!target_add_header(target, headers[i]))
 			return why_set(why, ERR_NO_MEMORY, "out of memory");
 	}
-	/* curl would wait for a 100 with large bodies. */
-	if (!target_add_header(target, "Expect:"))
+	/* Nothing is decoded here; and curl would wait for a 100 with large
+	 * bodies. */
+	if (!target_add_header(target, "Accept-Encoding: identity") ||
+	    !target_add_header(target, "Expect:"))
 		return why_set(why, ERR_NO_MEMORY, "out of memory");
 	return ERR_OK;
 }

@@ -140,7 +140,7 @@ upstream_read_status(struct upstream_head *head, struct str line)
 			break;
 		status = status * 10 + (line.p[i] - '0');
 	}
-	*head = (struct upstream_head){status, STR_NONE, -1};
+	*head = (struct upstream_head){status, STR_NONE, -1, false};
 }
 
 void
@@ -154,6 +154,8 @@ upstream_read_header(struct upstream_head *head, struct str line, char *type,
 
 		memcpy(type, value.p, n);
 		head->content_type = str_bytes(type, n);
+	} else if (header_is(line, "content-encoding", &value)) {
+		head->is_coded = !str_eq_nocase(value, STR("identity"));
 	} else if (header_is(line, "retry-after-ms", &value)) {
 		head->retry_after_ms = retry_after_ms(value, 1);
 	} else if (header_is(line, "retry-after", &value) &&

@@ -61,6 +61,7 @@ struct connection {
 	int fd;
 	bool is_answering; /* an AI answer is under way */
 	bool is_chunked;
+	bool is_last;	  /* a dripping answer is whole in out */
 	bool is_silent;	  /* says nothing until its peer leaves */
 	bool is_writing;  /* EPOLLOUT is asked for */
 	bool is_closing;  /* when out is empty */
@@ -79,6 +80,7 @@ static struct {
 } keys[KEYS_MAX];
 
 static void step(void *context);
+static void drip(void *context);
 
 static void
 drop(struct connection *c)
@@ -228,13 +230,17 @@ cut(struct connection *c)
 }
 
 static void
-begin_head(struct connection *c, int64_t status, const char *type)
+begin_head(struct connection *c, int64_t status, bool is_failure)
 {
+	buf_printf(&c->out, "HTTP/1.1 %lld Scripted\r\n", (long long)status);
+	while ((int64_t)c->out.n < c->script.pad)
+		buf_add_z(&c->out, "x-pad: more of the same, line by line\r\n");
 	buf_printf(&c->out,
-		   "HTTP/1.1 %lld Scripted\r\nContent-Type: %s\r\n"
+		   "Content-Type: %s\r\n"
 		   "x-request-id: req_upstream\r\nSet-Cookie: c=1\r\n"
-		   "openai-organization: org-canary\r\n%s",
-		   (long long)status, type,
+		   "openai-organization: org-canary\r\n%s%s",
+		   script_type(&c->script, is_failure),
+		   c->script.is_gzip ? "Content-Encoding: gzip\r\n" : "",
 		   c->script.is_close ? "Connection: close\r\n" : "");
 	c->is_closing = c->script.is_close;
 }
@@ -246,7 +252,7 @@ answer_failure(struct connection *c, int64_t status)
 
 	buf_init(&body, ANSWER_BYTES_MAX);
 	script_failure(&c->script, &body);
-	begin_head(c, status, "application/json");
+	begin_head(c, status, true);
 	if (c->script.retry_after_ms >= 0)
 		buf_printf(&c->out, "retry-after-ms: %lld\r\n",
 			   (long long)c->script.retry_after_ms);
@@ -265,10 +271,9 @@ answer_head(struct connection *c)
 {
 	const struct script *s = &c->script;
 
-	begin_head(c, 200,
-		   s->is_stream ? "text/event-stream" : "application/json");
-	c->is_chunked =
-	    s->is_stream || s->blank || s->flood || s->cut || s->split;
+	begin_head(c, 200, false);
+	c->is_chunked = s->is_stream || s->blank || s->flood || s->cut ||
+			s->split || s->is_drip;
 	if (c->is_chunked)
 		buf_add_z(&c->out, "Transfer-Encoding: chunked\r\n\r\n");
 }
@@ -314,17 +319,22 @@ begin_answer(struct connection *c)
 {
 	const struct script *s = &c->script;
 
-	if (s->cut == CUT_HEAD) {
+	if (s->cut == CUT_HEAD || s->cut == CUT_REQUEST) {
 		cut(c);
 		return;
 	}
 	answer_head(c);
-	if (s->cut == CUT_BODY) {
+	if (s->cut == CUT_BODY || s->cut == CUT_LINE) {
+		if (s->cut == CUT_LINE)
+			c->out.n -= 10;
 		if (flush(c))
 			cut(c);
 		return;
 	}
-	step(c);
+	if (!s->is_drip)
+		step(c);
+	else if (flush(c))
+		drip(c);
 }
 
 /* Sends pieces until one is to wait, or the socket is full. */
@@ -346,6 +356,31 @@ step(void *context)
 		cut(c);
 	else if (what == PIECE_MORE)
 		loop_timer_set(loop, &c->timer, wait_ms, step, c);
+}
+
+/* One byte, and the next behind a gap. */
+static void
+drip(void *context)
+{
+	struct connection *c = context;
+	bool is_over = c->sent == c->out.n && c->is_last;
+	int64_t ignored;
+
+	if (c->sent == c->out.n) {
+		buf_reset(&c->out);
+		c->sent = 0;
+		if (!is_over)
+			c->is_last = add_piece(c, &ignored) == PIECE_LAST;
+	}
+	if (is_over) {
+		finish(c, COUNT_DONE);
+		flush(c);
+	} else if (send(c->fd, c->out.p + c->sent, 1, MSG_NOSIGNAL) != 1) {
+		drop(c);
+	} else {
+		c->sent++;
+		loop_timer_set(loop, &c->timer, c->script.gap_ms, drip, c);
+	}
 }
 
 static void
@@ -387,6 +422,7 @@ begin_request(struct connection *c, enum shape shape, struct str body,
 	if (counters[COUNT_OPEN] > counters[COUNT_OPEN_MAX])
 		counters[COUNT_OPEN_MAX] = counters[COUNT_OPEN];
 	c->is_answering = true;
+	c->is_last = false;
 	c->piece = 0;
 	if (!script_read(&c->script, shape, body)) {
 		answer_failure(c, 418);
@@ -488,7 +524,10 @@ take_request(struct connection *c)
 		if (c->in.n == head_n &&
 		    memmem(c->in.p, head_n, "100-continue", 12))
 			buf_add_z(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-		if (c->out.n)
+		if (memmem(c->in.p, c->in.n, "cut=request", 11))
+			begin_request(c, SHAPE_OPENAI,
+				      str_bytes(c->in.p, c->in.n), false);
+		else if (c->out.n)
 			flush(c);
 		return;
 	}

@@ -58,6 +58,7 @@ set_number(struct script *s, struct str name, struct str value)
 		       {"split", &s->split},
 		       {"tools", &s->tools},
 		       {"flood", &s->flood},
+		       {"pad", &s->pad},
 		       {"in", &s->input},
 		       {"out", &s->output},
 		       {"cached", &s->cached},
@@ -80,7 +81,8 @@ set_flag(struct script *s, struct str name)
 	} flags[] = {{"nousage", &s->has_no_usage}, {"nodone", &s->has_no_done},
 		     {"garbage", &s->is_garbage},   {"error", &s->has_error},
 		     {"redirect", &s->is_redirect}, {"crlf", &s->is_crlf},
-		     {"stamp", &s->is_stamped}};
+		     {"stamp", &s->is_stamped},	    {"html", &s->is_html},
+		     {"gzip", &s->is_gzip},	    {"drip", &s->is_drip}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if (str_eq(name, str_of(flags[i].name))) {
@@ -105,7 +107,8 @@ set_choice(int *at, struct str value, const char *const *words, int count)
 static bool
 set_word(struct script *s, struct str word)
 {
-	static const char *const stages[] = {"none", "head", "body", "mid"};
+	static const char *const stages[] = {"none", "request", "head", "line",
+					     "body", "mid",	"end"};
 	static const char *const ways[] = {"reset", "close", "silence"};
 	const char *equals = memchr(word.p, '=', word.n);
 	struct str name, value;
@@ -127,7 +130,7 @@ set_word(struct script *s, struct str word)
 	else if (str_eq(name, STR("finish")))
 		copy_word(s->finish, value);
 	else if (str_eq(name, STR("cut"))) {
-		is_known = set_choice(&choice, value, stages, 4);
+		is_known = set_choice(&choice, value, stages, 7);
 		s->cut = (enum cut)choice;
 	} else if (str_eq(name, STR("by"))) {
 		is_known = set_choice(&choice, value, ways, 3);
@@ -230,6 +233,26 @@ add_content(const struct script *s, struct buf *out)
 	buf_add_z(out, is_anthropic ? "\"}" : "\"");
 }
 
+/* What is said to be gzip begins like it. */
+static void
+add_broken(const struct script *s, struct buf *out)
+{
+	if (s->is_html)
+		buf_add_z(out, "<!DOCTYPE html>\n<html><title>Bad gateway"
+			       "</title><p>html-canary</p></html>\n");
+	else
+		buf_add(out, "\x1f\x8b\x08\0\0\0\0\0\0\x03not gzip", 18);
+}
+
+const char *
+script_type(const struct script *s, bool is_failure)
+{
+	if (s->is_html)
+		return "text/html; charset=utf-8";
+	return s->is_stream && !is_failure ? "text/event-stream"
+					   : "application/json";
+}
+
 static void
 add_json(const struct script *s, struct buf *out)
 {
@@ -266,6 +289,10 @@ script_failure(const struct script *s, struct buf *out)
 {
 	const char *code = s->code[0] ? s->code : "scripted";
 
+	if (s->is_html || s->is_gzip) {
+		add_broken(s, out);
+		return;
+	}
 	if (s->shape == SHAPE_ANTHROPIC)
 		buf_printf(out,
 			   "{\"type\":\"error\",\"error\":{\"type\":\"%s\","
@@ -439,11 +466,15 @@ script_piece(const struct script *s, int64_t piece, struct buf *out,
 		return PIECE_MORE;
 	}
 	piece -= s->blank;
+	if (s->is_html || s->is_gzip) {
+		add_broken(s, out);
+		return PIECE_LAST;
+	}
 	if (!s->is_stream) {
 		add_json(s, out);
 		if (s->cut == CUT_MID)
 			out->n /= 2;
-		return s->cut == CUT_MID ? PIECE_CUT : PIECE_LAST;
+		return s->cut ? PIECE_CUT : PIECE_LAST;
 	}
 	if (piece == 0) {
 		*wait_ms = 0;
@@ -466,5 +497,5 @@ script_piece(const struct script *s, int64_t piece, struct buf *out,
 	}
 	add_finish(s, out);
 	add_done(s, out);
-	return PIECE_LAST;
+	return s->cut == CUT_END ? PIECE_CUT : PIECE_LAST;
 }

@@ -10,7 +10,9 @@
  *   key=NAME         counter of those failures
  *   code=TEXT        the error object's code
  *   retry-after-ms=MS  header of a failure
- *   cut=STAGE        head, body or mid: stop there ...
+ *   cut=STAGE        stop ...: request (in the middle of the request's body),
+ *                    head (in front of it), line (within it), body, mid, end
+ *                    (all was said but the end of the body) ...
  *   by=HOW           ... by reset (default), close, or silence
  *   events=N gap=MS  a stream's content events and the time between them
  *   blank=N          N blank lines (JSON) or comments (stream) first
@@ -22,8 +24,11 @@
  *                    that cuts it
  *   finish=TEXT      finish_reason
  *   flood=BYTES      so many bytes without a line end in place of the answer
- *   nousage nodone garbage error redirect crlf stamp
- *                    error: an object in mid-stream; garbage: no JSON; stamp:
+ *   pad=BYTES        more header lines in front of the others
+ *   nousage nodone garbage html gzip drip error redirect crlf stamp
+ *                    error: an object in mid-stream; garbage: no JSON; html: a
+ *                    page, also as a failure; gzip: says so, and is not; drip:
+ *                    the body comes in single bytes, `gap` between them; stamp:
  *                    each event's text is the monotonic clock in ns
  */
 #ifndef INTEGRATION_UPSTREAM_SCRIPT_H
@@ -32,7 +37,15 @@
 #include "lib/buf.h"
 
 enum shape { SHAPE_OPENAI, SHAPE_DEEPSEEK, SHAPE_ANTHROPIC };
-enum cut { CUT_NONE, CUT_HEAD, CUT_BODY, CUT_MID };
+enum cut {
+	CUT_NONE,
+	CUT_REQUEST,
+	CUT_HEAD,
+	CUT_LINE,
+	CUT_BODY,
+	CUT_MID,
+	CUT_END
+};
 enum cut_by { BY_RESET, BY_CLOSE, BY_SILENCE };
 
 #define WORD_BYTES 48
@@ -45,12 +58,12 @@ struct script {
 	char model[128];
 	int64_t delay_ms, gap_ms, retry_after_ms;
 	int64_t status, times;
-	int64_t events, blank, size, flood, tools, split;
+	int64_t events, blank, size, flood, tools, split, pad;
 	int64_t input, output, cached, reasoning;
 	enum cut cut;
 	enum cut_by by;
 	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
-	    is_crlf, is_stamped;
+	    is_crlf, is_stamped, is_html, is_gzip, is_drip;
 	char key[WORD_BYTES], auth[WORD_BYTES], code[WORD_BYTES],
 	    finish[WORD_BYTES], say[WORD_BYTES];
 };
@@ -65,5 +78,7 @@ enum piece script_piece(const struct script *script, int64_t piece,
 			struct buf *out, int64_t *wait_ms);
 /* A failure as the provider words it. */
 void script_failure(const struct script *script, struct buf *out);
+/* The content type of its answers and failures. */
+const char *script_type(const struct script *script, bool is_failure);
 
 #endif

@@ -2,8 +2,9 @@
  * anthropic: reads answers in the shape of Anthropic's messages. Source: the
  * provider's published specification. Its three classes of input are disjoint;
  * here they are added up to prompt, field by field, so that a later number of
- * one class replaces an earlier one of that class only. Numbers that cannot be
- * (negative, beyond PROVIDER_TOKENS_MAX) count as not said.
+ * one class replaces an earlier one of that class only. After a number that
+ * cannot be (negative, beyond PROVIDER_TOKENS_MAX) its field is not known,
+ * whatever was said before.
  */
 #include "workers/providers/providers.h"
 
@@ -12,9 +13,12 @@ take_tokens(struct json_value value, int64_t *out)
 {
 	int64_t n;
 
-	if (value.type == JSON_NUMBER && json_int(value, &n) && n >= 0 &&
-	    n <= PROVIDER_TOKENS_MAX)
+	if (value.type != JSON_NUMBER)
+		return;
+	if (json_int(value, &n) && n >= 0 && n <= PROVIDER_TOKENS_MAX)
 		*out = n;
+	else
+		*out = PROVIDER_TOKENS_NONE;
 }
 
 /* --- usage ---------------------------------------------------------------- */
@@ -57,8 +61,13 @@ classes_keep(const struct classes *classes, struct provider_usage *usage)
 	int64_t parts = or_zero(classes->read) + or_zero(classes->write);
 	int64_t prompt = or_zero(classes->fresh) + parts;
 
-	if (prompt > PROVIDER_TOKENS_MAX)
+	usage->prompt = PROVIDER_TOKENS_NONE;
+	if (prompt > PROVIDER_TOKENS_MAX) {
+		usage->cache_read = PROVIDER_TOKENS_NONE;
+		usage->cache_write = PROVIDER_TOKENS_NONE;
+		usage->cache_write_1h = PROVIDER_TOKENS_NONE;
 		return;
+	}
 	if (classes->fresh != PROVIDER_TOKENS_NONE)
 		usage->prompt = prompt;
 	usage->cache_read = classes->read;

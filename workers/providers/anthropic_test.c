@@ -140,6 +140,11 @@ TEST(anthropic_usage_that_cannot_be)
 		    "1000000000",
 		    &usage);
 	check_usage(&usage, (int64_t[]){NONE, NONE, NONE, NONE, NONE, NONE});
+	/* Nor is what was said before it. */
+	delta_usage("\"input_tokens\":10,\"output_tokens\":1", &usage);
+	delta_usage("\"input_tokens\":-10,\"output_tokens\":2000000000",
+		    &usage);
+	check_usage(&usage, (int64_t[]){NONE, NONE, NONE, NONE, NONE, NONE});
 	/* The parts without the whole. */
 	delta_usage("\"cache_creation\":{\"ephemeral_5m_input_tokens\":3,"
 		    "\"ephemeral_1h_input_tokens\":4},\"output_tokens\":1",

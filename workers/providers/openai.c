@@ -1,8 +1,8 @@
 /*
  * openai: reads answers in the shape of OpenAI's chat completions, which
  * DeepSeek speaks too. Sources: the providers' published specifications.
- * Numbers that cannot be (negative, beyond PROVIDER_TOKENS_MAX) count as not
- * said.
+ * After a number that cannot be (negative, beyond PROVIDER_TOKENS_MAX) its
+ * field is not known, whatever was said before.
  */
 #include "workers/providers/providers.h"
 
@@ -13,9 +13,12 @@ take_tokens(struct json_value value, int64_t *out)
 {
 	int64_t n;
 
-	if (value.type == JSON_NUMBER && json_int(value, &n) && n >= 0 &&
-	    n <= PROVIDER_TOKENS_MAX)
+	if (value.type != JSON_NUMBER)
+		return;
+	if (json_int(value, &n) && n >= 0 && n <= PROVIDER_TOKENS_MAX)
 		*out = n;
+	else
+		*out = PROVIDER_TOKENS_NONE;
 }
 
 /* One member of a details object: prompt_tokens_details.cached_tokens. */

@@ -104,15 +104,22 @@ TEST(openai_usage_is_tri_state)
 		 &usage);
 	CHECK_INT(usage.prompt, 5);
 	CHECK_INT(usage.output, 0);
-	/* What cannot be is not believed. */
-	event_of(STR("{\"usage\":{\"prompt_tokens\":-1,\"completion_tokens\":"
-		     "99999999999999,\"prompt_tokens_details\":7}}"),
-		 &usage);
+	/* What is no number says nothing. */
 	event_of(STR("{\"usage\":{\"prompt_tokens\":\"9\","
-		     "\"completion_tokens\":1.5}}"),
+		     "\"completion_tokens\":[1],\"prompt_tokens_details\":7}}"),
 		 &usage);
 	CHECK_INT(usage.prompt, 5);
 	CHECK_INT(usage.output, 0);
+	/* What cannot be is not believed, nor what was said before it. */
+	event_of(STR("{\"usage\":{\"prompt_tokens\":-1,\"completion_tokens\":"
+		     "99999999999999}}"),
+		 &usage);
+	CHECK_INT(usage.prompt, PROVIDER_TOKENS_NONE);
+	CHECK_INT(usage.output, PROVIDER_TOKENS_NONE);
+	event_of(STR("{\"usage\":{\"completion_tokens\":8}}"), &usage);
+	CHECK_INT(usage.output, 8);
+	event_of(STR("{\"usage\":{\"completion_tokens\":1.5}}"), &usage);
+	CHECK_INT(usage.output, PROVIDER_TOKENS_NONE);
 }
 
 TEST(openai_deepseek_usage)
