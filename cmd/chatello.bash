@@ -25,6 +25,7 @@ _chatello() {
 	'price remove') words="--json --help --data --from" ;;
 	'key set') words="--json --help --data --name --weight --enabled --file --keep" ;;
 	'key list') words="--json --help --data" ;;
+	'key test') words="--json --help --data" ;;
 	'key remove') words="--json --help --data --name" ;;
 	'event list') words="--json --help --data --after --type --limit --workspace" ;;
 	'event tail') words="--json --help --data --lines --follow" ;;
@@ -43,7 +44,7 @@ _chatello() {
 	'customer') words='list show' ;;
 	'plan') words='list set' ;;
 	'price') words='list set import remove' ;;
-	'key') words='set list remove' ;;
+	'key') words='set list test remove' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;
 	'analytics') words='show replay' ;;

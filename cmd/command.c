@@ -241,13 +241,17 @@ take_option(struct command *command, char **argv, int *taken, struct why *why)
 	return ERR_OK;
 }
 
+/* is_required: without those in brackets, as both of "[PROVIDER [NAME]]". */
 static unsigned
-count_words(const char *text)
+count_words(const char *text, bool is_required)
 {
-	unsigned count = text != NULL;
+	unsigned count = 0;
+	bool is_start = true;
 
-	for (; text && *text; text++)
-		count += *text == ' ';
+	for (; text && *text; text++) {
+		count += is_start && !(is_required && *text == '[');
+		is_start = *text == ' ';
+	}
 	return count;
 }
 
@@ -258,7 +262,7 @@ check_complete(struct command *command, unsigned argument_count,
 	const struct command_row *row = command->row;
 	const struct command_option *option = row->options;
 
-	if (argument_count < count_words(row->arguments))
+	if (argument_count < count_words(row->arguments, true))
 		return command_misused(command, why, "%s is missing",
 				       row->arguments);
 	for (; option && option->name; option++)
@@ -287,7 +291,7 @@ read_line(struct command *command, char **argv, struct why *why)
 		else if (!is_end && argv[0][0] == '-' && argv[0][1])
 			e = command_misused(command, why,
 					    "there is no option %.60s", *argv);
-		else if (count == count_words(command->row->arguments))
+		else if (count == count_words(command->row->arguments, false))
 			e = command_misused(command, why,
 					    "\"%.60s\" is one argument too "
 					    "many",

@@ -34,7 +34,8 @@ typedef enum err command_fn(struct command *command, struct why *why);
 struct command_row {
 	const char *noun;
 	const char *verb;      /* NULL: the noun alone is the command */
-	const char *arguments; /* "KEY", "PROVIDER MODEL"; NULL: none */
+	const char *arguments; /* "KEY", "PROVIDER MODEL", "[PROVIDER [NAME]]"
+				  where they may be left out; NULL: none */
 	const char *help;
 	command_fn *run;
 	const struct command_option *options; /* NULL: none of its own */
@@ -51,7 +52,7 @@ struct command {
 	bool is_json;
 	bool is_bad_usage;
 	bool is_unread; /* whoever read standard output has gone */
-	const char *arguments[COMMAND_ARGUMENTS_MAX];
+	const char *arguments[COMMAND_ARGUMENTS_MAX]; /* left out: NULL */
 	size_t given_count;
 	struct {
 		const struct command_option *option;

@@ -118,6 +118,7 @@ const struct command_row command_rows[] = {
 	{"price", "remove", "PROVIDER MODEL", "end what a model costs; it is refused from then on", price_remove_command, price_remove_options},
 	{"key", "set", "PROVIDER", "set one of your keys for openai, anthropic or deepseek", key_set_command, key_options},
 	{"key", "list", NULL, "list your provider keys, masked", key_list_command, NULL},
+	{"key", "test", "[PROVIDER [NAME]]", "ask the providers whether they accept your keys; fails when one does not", key_test_command, NULL},
 	{"key", "remove", "PROVIDER", "remove one of your provider keys", key_remove_command, key_name_options},
 	{"event", "list", NULL, "print the log in order", event_list_command, event_options},
 	{"event", "tail", NULL, "print the last events", event_tail_command, tail_options},

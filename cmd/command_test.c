@@ -157,6 +157,7 @@ TEST(command_bad_usage_is_2_and_says_how)
 	    "plan set p --limit rooms=-1",
 	    "plan set p --archived maybe",
 	    "price set openai",
+	    "key test openai first second",
 	    "usage export --format xml",
 	    "usage export --from yesterday",
 	    "analytics show --from 2026-13-01",

@@ -14,7 +14,8 @@ command_fn customer_list_command, customer_show_command;
 command_fn plan_list_command, plan_set_command;
 command_fn price_list_command, price_set_command, price_remove_command,
     price_import_command;
-command_fn key_set_command, key_list_command, key_remove_command;
+command_fn key_set_command, key_list_command, key_test_command,
+    key_remove_command;
 command_fn event_list_command, event_tail_command, event_verify_command;
 command_fn usage_show_command, usage_export_command;
 command_fn analytics_show_command, analytics_replay_command;

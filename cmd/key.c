@@ -26,6 +26,16 @@ static const struct column list_columns[] = {
     {NULL, NULL, FORM_PLAIN},
 };
 
+static const struct column tested_columns[] = {
+    {"PROVIDER", "provider", FORM_PLAIN},
+    {"NAME", "name", FORM_PLAIN},
+    {"KEY", "key", FORM_PLAIN},
+    {"OUTCOME", "outcome", FORM_PLAIN},
+    {"STATUS", "status", FORM_PLAIN},
+    {"REASON", "reason", FORM_PLAIN},
+    {NULL, NULL, FORM_PLAIN},
+};
+
 static const struct column view_columns[] = {
     {"provider", "provider", FORM_PLAIN}, {"name", "name", FORM_PLAIN},
     {"key", "key", FORM_PLAIN},		  {"weight", "weight", FORM_PLAIN},
@@ -184,4 +194,50 @@ key_list_command(struct command *command, struct why *why)
 	pages_close(&pages);
 	reading_close(&reading);
 	return e != ERR_OK ? e : close_err;
+}
+
+/* --- test ---------------------------------------------------------------- */
+
+static enum err
+tested_print(struct command *command, const struct keys_tested *tested,
+	     unsigned *bad, struct why *why)
+{
+	struct output output;
+	enum err e = ERR_OK, close_err;
+
+	output_open(&output, command, &key_tested_schema, tested_columns);
+	for (uint32_t i = 0; i < tested->keys_count && e == ERR_OK; i++) {
+		*bad += !str_eq(tested->keys[i].outcome, STR("ok"));
+		e = output_row(&output, &tested->keys[i], why);
+	}
+	close_err = output_close(&output, why);
+	return e != ERR_OK ? e : close_err;
+}
+
+/* Only a proxy opens keys and connects outward: it must run. */
+enum err
+key_test_command(struct command *command, struct why *why)
+{
+	struct keys_tested out;
+	struct key_test in;
+	unsigned bad = 0;
+	enum err e;
+
+	schema_clear(&key_test_schema, &in);
+	if (command->arguments[0])
+		in.provider = str_of(command->arguments[0]);
+	if (command->arguments[1])
+		in.name = str_of(command->arguments[1]);
+	e = schema_check(&key_test_schema, &in, why);
+	if (e == ERR_OK)
+		e = client_ask(command, "proxy-0", MSG_key_test, &in,
+			       &keys_tested_schema, &out, CLIENT_DEADLINE_MS,
+			       why);
+	if (e == ERR_OK)
+		e = tested_print(command, &out, &bad, why);
+	if (e == ERR_OK && bad)
+		e = why_set(why, ERR_UPSTREAM_FAILED,
+			    "%u of %u keys did not pass: see their lines", bad,
+			    out.keys_count);
+	return e;
 }

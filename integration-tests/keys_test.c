@@ -3,6 +3,7 @@
  * that a provider sees: whose is used, what becomes of one that is refused, and
  * that no key can be led or read anywhere else.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -320,6 +321,72 @@ TEST_LIMITED(keys_that_all_rest_are_said_with_a_time, 60)
 	check_nowhere(&house, "sk-vendor-canary");
 	CHECK_INT(house_down(&house), 0);
 	CHECK_INT(files_with(".", "sk-vendor-canary"), 0);
+}
+
+static struct output
+key_test(const char *provider, const char *name)
+{
+	struct output output =
+	    run("chatello", "key", "test", "--json", provider, name, NULL);
+
+	CHECK(!strstr(output.out, "canary") && !strstr(output.err, "canary"));
+	return output;
+}
+
+static void
+check_tested(struct output output, int code, const char *line)
+{
+	CHECK_INT(output.code, code);
+	if (!strstr(output.out, line) && !strstr(output.err, line))
+		test_fail(__FILE__, __LINE__, "no %s in %s%s", line, output.out,
+			  output.err);
+	output_free(&output);
+}
+
+/* A real call with each key, which costs nothing; what the provider says to it
+ * is shown, of the key itself its last letters at most. */
+TEST_LIMITED(keys_are_tried_at_their_providers, 60)
+{
+	struct house house;
+	struct output output;
+	const char *key;
+	json_t *ledger;
+
+	two_keys(&house, &key);
+	/* It was set a moment ago, and no request has told the proxy. */
+	check_tested(key_test("openai", "second"), 0,
+		     "\"key\":\"****LMNO\",\"outcome\":\"ok\",\"status\":200");
+	CHECK(upstream_saw(&house, "GET /v1/models HTTP/1.1\r\n"));
+	CHECK(upstream_saw(&house, "Bearer " VENDOR_CANARY_2 "\r\n"));
+	check_tested(key_test("anthropic", NULL), 0, "\"environment\"");
+	CHECK(upstream_saw(&house, "GET /anthropic/v1/models HTTP/1.1\r\n"));
+	CHECK(upstream_saw(&house, "x-api-key: " ANTHROPIC_CANARY "\r\n"));
+	CHECK(upstream_saw(&house, "anthropic-version: 2023-06-01\r\n"));
+	check_tested(key_test("deepseek", NULL), 0, "\"ok\"");
+	CHECK(upstream_saw(&house, "GET /deepseek/models HTTP/1.1\r\n"));
+	vendor_key("bad", "sk-bad-canary-0000-PQRS");
+	vendor_key("echo", "sk-echo-canary-0000-TUVW");
+	output = key_test(NULL, NULL);
+	CHECK_INT(output.code, 1);
+	CHECK(strstr(output.out, "\"bad\",\"key\":\"****PQRS\",\"outcome\":"
+				 "\"refused\",\"status\":401,\"reason\":"
+				 "\"Incorrect API key provided: PQRS.\""));
+	CHECK(strstr(output.out, "that is not shown"));
+	CHECK(strstr(output.err, "2 of 6 keys"));
+	output_free(&output);
+	/* A test puts no key aside. */
+	CHECK_INT(chat_status(&house, &(struct chat){.key = key}), 200);
+	check_tested(key_test("openai", "none"), 1, "key list");
+	check_tested(key_test("opanai", NULL), 1, "openai, anthropic");
+	CHECK(kill(house.upstream, SIGKILL) == 0);
+	wait_for(house.upstream);
+	check_tested(key_test("deepseek", NULL), 1, "\"failed\"");
+	CHECK_INT(house_down(&house), 0);
+	check_tested(key_test("openai", NULL), 1, "chatello up");
+	CHECK_INT(files_with("up.log", "canary"), 0);
+	ledger = house_ledger();
+	CHECK_INT(ledger_count(ledger, "settled"), 1);
+	json_decref(ledger);
 }
 
 /* Whatever a request names, its key goes to the operator's base URL, and the

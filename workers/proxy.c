@@ -96,6 +96,7 @@ handle_ai_request(struct context *context, const void *in_, void *out)
 static const struct worker_row rows[] = {
     {&ai_request_schema, &ai_head_schema, handle_ai_request},
     {&models_list_schema, &models_answer_schema, proxy_models},
+    {&key_test_schema, &keys_tested_schema, proxy_prove},
 };
 
 /* --- the worker ------------------------------------------------------ */
@@ -107,6 +108,7 @@ proxy_close(void *state)
 
 	while (proxy->jobs)
 		job_drop(proxy->jobs);
+	proxy_prove_fini(proxy);
 	loop_timer_clear(proxy->loop, &proxy->linger);
 	jobs_fini(proxy);
 	proxy_keys_close(proxy);
@@ -191,12 +193,13 @@ is_drained(void *state)
 {
 	const struct proxy *proxy = state;
 
-	return proxy->job_count == 0 && proxy->models_count == 0;
+	return proxy->job_count == 0 && proxy->models_count == 0 &&
+	       proxy->provings == NULL;
 }
 
 const struct worker proxy_worker = {
     .kind = "proxy",
-    .asked_by = ASKED_BY_EDGES,
+    .asked_by = ASKED_BY_EDGES | ASKED_BY_TOOLS,
     .rows = rows,
     .row_count = sizeof(rows) / sizeof(rows[0]),
     .open = proxy_open,

@@ -11,6 +11,7 @@
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
  *   proxy_models.c  the list of models
  *   proxy_count.c   tokens are counted: admitted, but nothing is reserved
+ *   proxy_prove.c   keys are tried for `chatello key test`
  * Always holds: nothing goes to a provider before the reservation is answered;
  * a reserved job is settled exactly once (asked as often as it takes); a job
  * ends when it is settled (or was never reserved) and its client is answered.
@@ -77,7 +78,8 @@ struct proxy {
 	unsigned job_count;
 	struct job *kept;
 	unsigned kept_count;
-	unsigned models_count; /* lists that are being asked for */
+	unsigned models_count;	  /* lists that are being asked for */
+	struct proving *provings; /* tests of keys that are under way */
 	int64_t next_attempt;
 	struct job *lingering; /* settlements that nobody waits for */
 	struct loop_timer linger;
@@ -274,6 +276,9 @@ void proxy_keys_close(struct proxy *proxy);
 /* What a reservation said of the vendor's keys: another version is asked for.
  */
 void proxy_keys_heard(struct proxy *proxy, int64_t version);
+/* Asks for them, unless that is under way; proxy_prove_keys is called when they
+ * are there. */
+void proxy_keys_renew(struct proxy *proxy);
 /* Takes the customer's key out of the reservation, if one is in it. */
 void job_own_key(struct job *job, const struct reserved *reserved);
 #define PROXY_KEY_HEADER_BYTES (PROVIDER_KEY_BYTES_MAX + 64u)
@@ -285,7 +290,18 @@ void job_key_works(struct job *job);
  * another key or has ended. */
 bool job_key_refused(struct job *job, enum provider_verdict verdict);
 
+/* --- proxy_prove.c */
+/* A handler: tries keys of the vendor's at their providers. */
+enum err proxy_prove(struct context *context, const void *in_, void *out);
+/* The vendor's keys are as the ledger has them. */
+void proxy_prove_keys(struct proxy *proxy);
+void proxy_prove_fini(struct proxy *proxy);
+
 /* --- proxy_call.c */
+/* The sentence of {"error": {"message"}}; absent when there is none. */
+struct str proxy_error_message(struct str body, struct arena *arena);
+/* At most n bytes, not in the middle of a character. */
+struct str proxy_utf8_head(struct str s, size_t n);
 /* ctx: the job. Calls, or calls again. */
 void job_call_once(void *ctx);
 void job_call(struct job *job);

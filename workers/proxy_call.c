@@ -47,9 +47,8 @@ call_again(struct job *job)
 
 /* --- answers that are no 2xx ----------------------------------------- */
 
-/* The sentence of {"error": {"message"}}; absent when there is none. */
-static struct str
-error_message(struct str body, struct arena *arena)
+struct str
+proxy_error_message(struct str body, struct arena *arena)
 {
 	struct json_value root, error, message;
 
@@ -62,9 +61,8 @@ error_message(struct str body, struct arena *arena)
 	return json_string(message, arena);
 }
 
-/* At most n bytes, not in the middle of a character. */
-static struct str
-utf8_head(struct str s, size_t n)
+struct str
+proxy_utf8_head(struct str s, size_t n)
 {
 	if (s.n <= n)
 		return s;
@@ -106,8 +104,9 @@ pass_error(struct job *job)
 		arena_init(&arena, 2 * PROXY_ERROR_BYTES_MAX);
 		job_answer_failure(
 		    job, err,
-		    utf8_head(error_message(buf_str(&job->in), &arena),
-			      sizeof(job->failure_text) - 1),
+		    proxy_utf8_head(
+			proxy_error_message(buf_str(&job->in), &arena),
+			sizeof(job->failure_text) - 1),
 		    0);
 		arena_fini(&arena);
 	}

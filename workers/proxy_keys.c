@@ -134,6 +134,7 @@ on_keys(void *ctx, const struct bus_answer *answer)
 	if (err == ERR_OK) {
 		keys->is_asking = false;
 		wake_waiting(proxy);
+		proxy_prove_keys(proxy);
 		return;
 	}
 	if (!ledger_is_away(err))
@@ -172,12 +173,19 @@ keys_ask(void *ctx)
 }
 
 void
-proxy_keys_heard(struct proxy *proxy, int64_t version)
+proxy_keys_renew(struct proxy *proxy)
 {
-	if (proxy->keys.is_asking || version == proxy->keys.version)
+	if (proxy->keys.is_asking)
 		return;
 	proxy->keys.asks = 0;
 	keys_ask(proxy);
+}
+
+void
+proxy_keys_heard(struct proxy *proxy, int64_t version)
+{
+	if (version != proxy->keys.version)
+		proxy_keys_renew(proxy);
 }
 
 enum err

@@ -66,7 +66,7 @@ struct upstream_handler {
 };
 
 struct upstream_ask {
-	struct str body;  /* lives until the end or the abort */
+	struct str body;  /* lives until the end or the abort; absent: a GET */
 	struct str extra; /* more "Name: value" headers, a NUL behind each */
 	const struct upstream_handler *handler;
 	void *ctx;
@@ -74,7 +74,8 @@ struct upstream_ask {
 			     over; NULL = none */
 };
 
-/* POSTs the body. Never calls the handler before it returns. ERR_NO_MEMORY. */
+/* POSTs the body, or GETs without one. Never calls the handler before it
+ * returns. ERR_NO_MEMORY. */
 enum err upstream_call(struct upstream_target *target,
 		       const struct upstream_ask *ask,
 		       struct upstream_call **out);

@@ -220,7 +220,6 @@ easy_prepare(struct upstream_call *call)
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	/* A call that is given up must not wait for its name's resolver. */
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, target);
@@ -298,6 +297,8 @@ call_set(struct upstream_call *call, const struct upstream_ask *ask)
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
 			 (curl_off_t)ask->body.n);
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, ask->body.p);
+	curl_easy_setopt(call->easy,
+			 ask->body.p ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
 	return true;
 }
 

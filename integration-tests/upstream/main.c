@@ -5,6 +5,9 @@
  *
  *   POST /v1/chat/completions  /deepseek/chat/completions
  *        /anthropic/v1/messages  /anthropic/v1/messages/count_tokens (4321)
+ *   GET  /v1/models and the others' lists: a key whose text has `bad` in it is
+ *        refused with 401 and a message that has the key's last letters, one
+ *        with `echo` with the whole key
  *   GET  /count          the counters and the last request's head, as JSON
  *   GET  /wait/NAME/N    the same, as soon as counter NAME has reached N
  *   POST /reset          all counters to zero
@@ -443,6 +446,31 @@ begin_request(struct connection *c, enum shape shape, struct str body,
 
 /* --- HTTP in -------------------------------------------------------------- */
 
+/* The list of models; what is said to a key depends on its text. */
+static void
+answer_models(struct connection *c, struct str head)
+{
+	const char *key = memmem(head.p, head.n, " sk-", 4);
+	const char *body = "{\"object\":\"list\",\"data\":[]}";
+	char text[256];
+	int n = key ? (int)strcspn(key + 1, "\r\n") : 0;
+	bool is_echo = n && memmem(key, (size_t)n, "echo", 4);
+	bool is_bad = n && memmem(key, (size_t)n, "bad", 3);
+
+	snprintf(text, sizeof(text),
+		 "{\"error\":{\"message\":\"Incorrect API key provided: "
+		 "%.*s.\",\"type\":\"invalid_request_error\"}}",
+		 is_echo ? n : 4, n ? key + 1 + (is_echo ? 0 : n - 4) : "");
+	if (n == 0 || is_echo || is_bad)
+		body = text;
+	counters[COUNT_REQUESTS]++;
+	buf_printf(&c->out,
+		   "HTTP/1.1 %d Scripted\r\nContent-Type: application/json\r\n"
+		   "Content-Length: %zu\r\n\r\n%s",
+		   body == text ? 401 : 200, strlen(body), body);
+	flush(c);
+}
+
 static void
 keep_last(struct str head, struct str body)
 {
@@ -473,6 +501,10 @@ dispatch(struct connection *c, struct str head, struct str body)
 		memset(keys, 0, sizeof(keys));
 		counters[COUNT_OPEN] = counters[COUNT_OPEN_MAX] = open;
 		answer_counters(c);
+	} else if (str_starts(head, STR("GET ")) &&
+		   memmem(head.p, head.n, "/models ", 8)) {
+		keep_last(head, body);
+		answer_models(c, head);
 	} else if (memmem(head.p, head.n, "/count_tokens ", 14)) {
 		keep_last(head, body);
 		counters[COUNT_REQUESTS]++;

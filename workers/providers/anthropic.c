@@ -355,6 +355,7 @@ const struct provider_wire anthropic_wire = {
     .shape = AI_ANTHROPIC,
     .path = "/v1/messages",
     .count_path = "/v1/messages/count_tokens",
+    .list_path = "/v1/models",
     .read_answer = read_answer,
     .read_event = read_event,
     .judge = judge,

@@ -234,6 +234,7 @@ judge(int status, struct str body)
 const struct provider_wire openai_wire = {
     .shape = AI_OPENAI,
     .path = "/chat/completions",
+    .list_path = "/models",
     .read_answer = read_answer,
     .read_event = read_event,
     .judge = judge,

@@ -133,6 +133,11 @@ providers_open(struct providers *providers, struct upstream *upstream,
 			    &providers->counters[i], upstream,
 			    conf_text(conf, row->base_url_at),
 			    row->wire->count_path, headers, why);
+		if (err == ERR_OK)
+			err = upstream_target_open(
+			    &providers->listers[i], upstream,
+			    conf_text(conf, row->base_url_at),
+			    row->wire->list_path, headers, why);
 		if (err != ERR_OK) {
 			providers_close(providers);
 			return err;
@@ -147,6 +152,7 @@ providers_close(struct providers *providers)
 	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
 		upstream_target_close(providers->targets[i]);
 		upstream_target_close(providers->counters[i]);
+		upstream_target_close(providers->listers[i]);
 	}
 	memset(providers, 0, sizeof(*providers));
 }

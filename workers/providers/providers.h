@@ -62,6 +62,7 @@ struct provider_wire {
 	enum ai_shape shape;
 	const char *path;	/* appended to the base URL */
 	const char *count_path; /* likewise: counts tokens; NULL = it cannot */
+	const char *list_path;	/* likewise: lists models, by GET */
 	/* False: this is no answer of that shape. */
 	bool (*read_answer)(struct str body, struct provider_usage *usage,
 			    struct provider_answer *out);
@@ -104,6 +105,7 @@ struct providers {
 	bool has_key[PROVIDER_COUNT]; /* the vendor has */
 	struct upstream_target *targets[PROVIDER_COUNT];
 	struct upstream_target *counters[PROVIDER_COUNT]; /* of tokens */
+	struct upstream_target *listers[PROVIDER_COUNT];  /* of models */
 };
 /* ERR_CONFIG: a base URL that cannot be used, named in why. */
 enum err providers_open(struct providers *providers, struct upstream *upstream,
