@@ -10,7 +10,6 @@
 #include "lib/calendar.h"
 #include "lib/json.h"
 
-#define KEEP_ALIVE_MS 15000 /* proxies cut connections that are silent */
 #define NS_PER_MS 1000000
 #define TRACEPARENT_BYTES_MAX 64
 #define VERSION_BYTES_MAX 64 /* as in lib/msg.def */
@@ -51,16 +50,17 @@ on_silence(void *ctx)
 {
 	struct http_request *r = ctx;
 	struct loop *loop = edge_of(r)->loop;
+	int64_t keep_alive_ms = edge_of(r)->conf.keep_alive_ms;
 	int64_t silent_ms =
 	    (loop_now_ns(loop) - r->stream.last_part_ns) / NS_PER_MS;
 
-	if (silent_ms >= KEEP_ALIVE_MS) {
+	if (silent_ms >= keep_alive_ms) {
 		if (is_between_events(r))
 			write_own(r, STR(": keep-alive\n\n"));
 		r->stream.last_part_ns = loop_now_ns(loop);
 		silent_ms = 0;
 	}
-	loop_timer_set(loop, &r->timer, KEEP_ALIVE_MS - silent_ms, on_silence,
+	loop_timer_set(loop, &r->timer, keep_alive_ms - silent_ms, on_silence,
 		       r);
 }
 
@@ -133,8 +133,8 @@ stream_begin(struct http_request *r, const struct ai_head *head, size_t bytes)
 		return;
 	r->stream.last_part_ns = loop_now_ns(edge_of(r)->loop);
 	if (head->is_stream)
-		loop_timer_set(edge_of(r)->loop, &r->timer, KEEP_ALIVE_MS,
-			       on_silence, r);
+		loop_timer_set(edge_of(r)->loop, &r->timer,
+			       edge_of(r)->conf.keep_alive_ms, on_silence, r);
 }
 
 /* --- answers ------------------------------------------------------------- */

@@ -253,3 +253,49 @@ TEST_LIMITED(stream_slow_reader_does_not_fill_memory, 90)
 	client_close(&client);
 	CHECK_INT(house_down(&house), 0);
 }
+
+/* Also before the provider has said a word: what is in between must not take
+ * the connection for dead. */
+TEST_LIMITED(stream_is_kept_alive_while_the_provider_thinks, 60)
+{
+	static const char *const scripts[] = {"delay=400", "events=2 gap=300"};
+	struct house house;
+	struct client client;
+	struct answer answer;
+	const char *key;
+
+	house_set("CHATELLO_KEEP_ALIVE_MS", "50");
+	house_set("CHATELLO_UPSTREAM_FIRST_BYTE_MS", "900");
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	house_up(&house);
+	for (int i = 0; i < 2; i++) {
+		bool is_done = false;
+		int comments = 0;
+
+		CHECK(client_open(&client, house.public));
+		CHECK(chat_send(&client, &(struct chat){.key = key,
+							.is_stream = true,
+							.script = scripts[i]}));
+		client_head(&client, &answer);
+		CHECK_INT(answer.status, 200);
+		while (client_event(&client, &answer)) {
+			comments += str_eq(answer.body, STR(": keep-alive"));
+			is_done |= str_eq(answer.body, STR("data: [DONE]"));
+		}
+		CHECK(comments >= 2);
+		CHECK(is_done);
+		answer_free(&answer);
+		client_close(&client);
+	}
+	/* What fails then is said in the stream. */
+	chat(&answer, &house,
+	     &(struct chat){.key = key,
+			    .is_stream = true,
+			    .script = "cut=head by=silence"});
+	CHECK_INT(answer.status, 0); /* cut, so that it is no whole answer */
+	CHECK(memmem(answer.body.p, answer.body.n, "did not answer", 14));
+	answer_free(&answer);
+	CHECK_INT(house_down(&house), 0);
+}

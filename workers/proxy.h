@@ -43,8 +43,6 @@
 #define PROXY_SETTLE_BACKOFF_MS 50
 #define PROXY_SETTLE_BACKOFF_MS_MAX 2000
 #define PROXY_HOLD_MS 2000 /* the end waits so long for the settlement */
-#define PROXY_EARLY_HEAD_MS                                                    \
-	10000 /* then a silent stream begins without bytes */
 #define PROXY_EXPIRES_EXTRA_MS 30000 /* reservation beyond the deadline */
 #define PROXY_MARGIN_MS 100	     /* our deadline is before the asker's */
 /* A request's body and what is put into it for us, or its translation. */
@@ -172,6 +170,7 @@ struct job {
 	bool is_coded;	     /* gzip and the like, which nobody asked for */
 	bool is_done;	     /* the stream's regular end was read */
 	bool is_refused;     /* we stopped reading: an error or too much */
+	bool is_sent;	     /* all of the request, before it broke off */
 	bool is_said_failed; /* by the provider, inside its 2xx */
 	struct sse sse;
 	struct buf in; /* a body that is not a stream */
@@ -186,6 +185,7 @@ struct job {
 	size_t out_at;
 	struct buf tail; /* behind the settlement */
 	bool is_head_sent;
+	bool is_begun;	  /* as a stream, before the provider said anything */
 	bool is_complete; /* nothing more comes into out */
 	bool is_held;	  /* the end waits for the settlement */
 	int out_status;

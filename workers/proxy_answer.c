@@ -12,9 +12,9 @@ head_fill(const struct job *job, struct str body, struct ai_head *head)
 {
 	schema_clear(&ai_head_schema, head);
 	head->status = job->out_status ? job->out_status : 200;
-	head->content_type =
-	    job->is_sse ? STR("text/event-stream") : STR("application/json");
-	head->is_stream = job->is_sse;
+	head->is_stream = job->is_sse || job->is_begun;
+	head->content_type = head->is_stream ? STR("text/event-stream")
+					     : STR("application/json");
 	head->provider = str_of(job->row->name);
 	head->overhead_us = (job->called_ns - job->began_ns) / 1000;
 	head->rate_limit = job->reserved.rate_limit;
@@ -116,8 +116,10 @@ job_pump(struct job *job)
 void
 job_begin_stream(struct job *job)
 {
-	if (job->from && !job->is_head_sent)
-		send_part(job, STR(""), false);
+	if (job->from == NULL || job->is_head_sent)
+		return;
+	job->is_begun = true;
+	send_part(job, STR(""), false);
 }
 
 /* --- what waits for the settlement ----------------------------------- */

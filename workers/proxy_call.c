@@ -90,12 +90,12 @@ pass_error(struct job *job)
 	struct arena arena;
 
 	job_settlement(job, NULL, err);
-	if (job_is_translated(job)) {
+	if (!job->is_head_sent && job_is_translated(job)) {
 		job->out_status = job->status;
 		translate_error(job->row->wire->shape, job->status,
 				buf_str(&job->in), job->request_id, &job->out);
 		job_answer_end(job, false);
-	} else if (job->shape != REQUEST_CHAT &&
+	} else if (!job->is_head_sent && job->shape != REQUEST_CHAT &&
 		   json_check(buf_str(&job->in), &root)) {
 		job->out_status = job->status;
 		buf_add_str(&job->out, buf_str(&job->in));
@@ -162,6 +162,7 @@ call_over(struct job *job, const struct upstream_end *end)
 {
 	job->call = NULL;
 	job->sends += end->sends;
+	job->is_sent = end->is_sent;
 	metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	loop_timer_clear(job->proxy->loop, &job->watch);
 	if (job->status >= 200 && job->status <= 299) {
@@ -179,7 +180,7 @@ call_over(struct job *job, const struct upstream_end *end)
 		error_status(job);
 		return;
 	}
-	if (end->sends == 0 && call_again(job))
+	if (!end->is_sent && call_again(job))
 		return;
 	JOB_WARN(job, "upstream-failed", "provider=%s tries=%u error=\"%s\"",
 		 job->row->name, job->tries, end->text);
@@ -226,43 +227,68 @@ static void
 give_up(struct job *job, const char *text)
 {
 	struct upstream_end end = {ERR_UPSTREAM_TIMEOUT,
-				   upstream_call_sends(job->call), text};
+				   upstream_call_sends(job->call),
+				   upstream_call_is_sent(job->call), text};
 
 	upstream_abort(job->call);
 	call_over(job, &end);
 }
 
+/* Until when the provider may be silent. */
+static int64_t
+silent_ns(const struct job *job, int64_t from_ns)
+{
+	const struct conf *conf = job->proxy->conf;
+
+	return from_ns + (job->status ? conf->upstream_silence_ms
+				      : conf->upstream_first_byte_ms) *
+			     NS_PER_MS;
+}
+
+/* When a client that waits for a stream is told that it is being worked on,
+ * which can be said only behind a head. INT64_MAX: it has one, or wants none.
+ */
+static int64_t
+begin_ns(const struct job *job)
+{
+	if (!job->is_stream || job->is_head_sent)
+		return INT64_MAX;
+	return job->began_ns + job->proxy->conf->keep_alive_ms * NS_PER_MS;
+}
+
 /* Looks at what has passed since; set anew rather than at each byte. */
+static void
+watch_look(struct job *job, int64_t now_ns)
+{
+	const struct conf *conf = job->proxy->conf;
+	/* An answer that begins meanwhile has less time than it had until
+	 * then. */
+	int64_t next_ns =
+	    earlier(now_ns + conf->upstream_silence_ms * NS_PER_MS,
+		    silent_ns(job, job->is_paused ? now_ns : job->heard_ns));
+
+	next_ns = earlier(next_ns, begin_ns(job));
+	watch_set(job, earlier(next_ns, job->total_ns));
+}
+
 static void
 on_watch(void *ctx)
 {
 	struct job *job = ctx;
 	int64_t now_ns = clock_mono_ns();
-	int64_t silent_at =
-	    job->heard_ns + job->proxy->conf->upstream_silence_ms * NS_PER_MS;
-	int64_t early_at = job->heard_ns + PROXY_EARLY_HEAD_MS * NS_PER_MS;
-	int64_t next_ns = job->total_ns;
 
 	if (now_ns >= job->total_ns) {
 		give_up(job, "the deadline of the request has passed");
 		return;
 	}
-	if (!job->is_paused && now_ns >= silent_at) {
-		give_up(job, "the provider is silent");
+	if (!job->is_paused && now_ns >= silent_ns(job, job->heard_ns)) {
+		give_up(job, job->status ? "the provider is silent"
+					 : "no answer has begun in time");
 		return;
 	}
-	/* A client that waits for the provider's first word can be told so
-	 * only behind a head. */
-	if (job->is_sse && !job->is_head_sent && now_ns >= early_at)
+	if (now_ns >= begin_ns(job))
 		job_begin_stream(job);
-	else if (!job->is_head_sent && now_ns < early_at)
-		next_ns = earlier(next_ns, early_at);
-	next_ns = earlier(next_ns,
-			  job->is_paused
-			      ? now_ns + job->proxy->conf->upstream_silence_ms *
-					     NS_PER_MS
-			      : silent_at);
-	watch_set(job, next_ns);
+	watch_look(job, now_ns);
 }
 
 static void
@@ -322,11 +348,7 @@ job_call_once(void *ctx)
 	}
 	metrics_add(METRIC_UPSTREAM_CALLS, 1);
 	metrics_add(METRIC_UPSTREAM_OPEN, 1);
-	watch_set(job, earlier(job->total_ns,
-			       job->heard_ns +
-				   earlier(proxy->conf->upstream_silence_ms,
-					   PROXY_EARLY_HEAD_MS) *
-				       NS_PER_MS));
+	watch_look(job, job->heard_ns);
 }
 
 void

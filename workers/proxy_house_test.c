@@ -5,6 +5,7 @@
 
 #include "workers/workers.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +22,32 @@ text_has(struct str s, const char *text)
 	return memmem(s.p, s.n, text, strlen(text)) != NULL;
 }
 
+/* Or until the proxy hangs up. */
+static void
+wait_a_while(int fd)
+{
+	struct pollfd at = {.fd = fd, .events = POLLIN};
+
+	poll(&at, 1, 200);
+}
+
 static bool
 provide_stream(int fd, struct str request)
 {
+	if (text_has(request, "gpt-silent")) {
+		scripted_wait_gone(fd);
+		return false;
+	}
+	if (text_has(request, "gpt-late400")) {
+		wait_a_while(fd);
+		scripted_answer(fd, 400, "application/json", "", STR(REFUSAL));
+		return true;
+	}
+	if (text_has(request, "gpt-latejson")) {
+		wait_a_while(fd);
+		scripted_answer(fd, 200, "application/json", "", STR(ANSWER));
+		return true;
+	}
 	scripted_sse_head(fd);
 	scripted_chunk(fd, STR(": keep-alive\n\n"));
 	scripted_chunk(fd, STR(DELTA("one ")));
@@ -152,6 +176,8 @@ provide(int fd, struct str request, unsigned nth)
 		scripted_answer(fd, 200, json, "", STR("<html>"));
 	else if (text_has(request, "gpt-silent"))
 		scripted_wait_gone(fd);
+	else if (text_has(request, "gpt-reset"))
+		return false;
 	else
 		scripted_answer(fd, 200, json, "", STR(ANSWER));
 	return !text_has(request, "gpt-silent") &&

@@ -19,6 +19,7 @@ job_read_reset(struct job *job)
 	job->is_sse = false;
 	job->is_done = false;
 	job->is_refused = false;
+	job->is_sent = false;
 	job->is_said_failed = false;
 	job->is_paused = false;
 	job->first_byte_ns = 0;
@@ -247,15 +248,18 @@ source_of(const struct job *job)
 	return provider_usage_is_whole(&job->usage) ? "provider" : "estimated";
 }
 
-/* Whether the provider may bill an answer that came to nothing: it had begun
- * with a 2xx, and neither did the provider itself say that it failed before it
- * had generated anything, nor is it somebody else's page. What is coded
- * although we asked for it plain cannot be told from an answer. */
+/* Whether the provider may bill an answer that came to nothing: it got the
+ * whole question and did not say what became of it; or it had begun with a 2xx,
+ * and neither did the provider itself say that it failed before it had
+ * generated anything, nor is it somebody else's page. What is coded although
+ * we asked for it plain cannot be told from an answer. */
 static bool
 may_be_billed(const struct job *job)
 {
 	struct str body = buf_str(&job->in);
 
+	if (job->status == 0)
+		return job->is_sent;
 	if (!is_2xx(job->status))
 		return false;
 	if (job->is_said_failed)
@@ -291,11 +295,9 @@ job_abandon(struct job *job)
 	loop_timer_clear(job->proxy->loop, &job->step);
 	loop_timer_clear(job->proxy->loop, &job->watch);
 	if (job->call) {
-		unsigned sends = upstream_call_sends(job->call);
-
-		is_consumed =
-		    sends > 0 && (job->status == 0 || is_2xx(job->status));
-		job->sends += sends;
+		is_consumed = job->status ? is_2xx(job->status)
+					  : upstream_call_is_sent(job->call);
+		job->sends += upstream_call_sends(job->call);
 		upstream_abort(job->call);
 		job->call = NULL;
 		metrics_add(METRIC_UPSTREAM_OPEN, -1);
@@ -389,7 +391,8 @@ body_end(struct job *job, enum err err)
 		job->is_said_failed = said.is_failure;
 		job->text_bytes = said.text_bytes;
 	}
-	if (!is_read || said.is_failure) {
+	/* One that has begun as a stream cannot become something else. */
+	if (!is_read || said.is_failure || job->is_head_sent) {
 		job_fail(job, ERR_UPSTREAM_FAILED,
 			 "the AI provider's answer was not usable", 0);
 		return;

@@ -298,24 +298,118 @@ TEST(proxy_json_that_breaks_is_partial)
 	house_close(&house);
 }
 
+/* It got the whole question and says nothing: it may have worked on it. */
+static void
+check_may_be_billed(const struct house *house, const char *error)
+{
+	CHECK_STR(house->settle.status, STR("settled"));
+	CHECK_STR(house->settle.source, STR("partial"));
+	CHECK_STR(house->settle.error, str_of(error));
+	CHECK_INT(house->settle.attempts, 1);
+	CHECK_INT(house->settle.input_tokens, house->reserve.input_tokens);
+	CHECK_INT(house->settle.output_tokens, 0);
+	CHECK_INT(house->provider.shared->requests, 1);
+}
+
 TEST(proxy_silent_provider_is_given_up)
 {
 	struct house house;
 	struct reply reply;
 
-	house_open_with(&house, "sk-canary", "200");
+	setenv("CHATELLO_UPSTREAM_FIRST_BYTE_MS", "200", 1);
+	house_open(&house);
 	house_ask_whole(&house, &reply, "openai", OPENAI("gpt-silent"));
 	CHECK_ERR(reply.err, ERR_UPSTREAM_TIMEOUT);
 	house_turn_until_settled(&house, 1);
-	CHECK_STR(house.settle.status, STR("failed"));
-	CHECK_STR(house.settle.error, STR("UPSTREAM_TIMEOUT"));
+	check_may_be_billed(&house, "UPSTREAM_TIMEOUT");
 	while (house.provider.shared->gone == 0)
 		CHECK_OK(loop_turn(house.loop, 5));
 	buf_fini(&reply.body);
 	house_close(&house);
 }
 
+TEST(proxy_provider_that_hangs_up_is_not_asked_again)
+{
+	struct house house;
+	struct reply reply;
+
+	house_open(&house);
+	house_ask_whole(&house, &reply, "openai", OPENAI("gpt-reset"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+	house_turn_until_settled(&house, 1);
+	check_may_be_billed(&house, "UPSTREAM_FAILED");
+	buf_fini(&reply.body);
+	house_close(&house);
+}
+
+TEST(proxy_silence_in_mid_answer_is_given_up)
+{
+	struct house house;
+	struct reply reply;
+
+	house_open_with(&house, "sk-canary", "200");
+	house_ask_whole(&house, &reply, "openai", OPENAI_STREAM("gpt-forever"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_TIMEOUT);
+	CHECK(text_has(buf_str(&reply.body), "one "));
+	house_turn_until_settled(&house, 1);
+	CHECK_STR(house.settle.source, STR("partial"));
+	CHECK(house.settle.output_tokens > 0);
+	buf_fini(&reply.body);
+	house_close(&house);
+}
+
 /* --- streams --------------------------------------------------------- */
+
+/* What is in between is to see something before it gives up. */
+TEST(proxy_begins_a_stream_that_the_provider_does_not)
+{
+	struct house house;
+	struct reply reply;
+
+	setenv("CHATELLO_UPSTREAM_FIRST_BYTE_MS", "400", 1);
+	setenv("CHATELLO_KEEP_ALIVE_MS", "50", 1);
+	house_open(&house);
+	house_ask(&house, &reply, "openai", OPENAI_STREAM("gpt-silent"));
+	while (!reply.has_head && !reply.is_over)
+		CHECK_OK(loop_turn(house.loop, 1000));
+	CHECK(!reply.is_over);
+	CHECK_INT(reply.head.status, 200);
+	CHECK(reply.head.is_stream);
+	CHECK_STR(reply.head.content_type, STR("text/event-stream"));
+	CHECK_INT(reply.head.body.n, 0);
+	house_turn_until(&house, &reply.is_over);
+	CHECK_ERR(reply.err, ERR_UPSTREAM_TIMEOUT);
+	buf_fini(&reply.body);
+	house_close(&house);
+}
+
+/* It is told in the stream what became of it. */
+TEST(proxy_stream_that_was_begun_ends_as_one)
+{
+	struct house house;
+	struct reply reply;
+
+	setenv("CHATELLO_KEEP_ALIVE_MS", "50", 1);
+	house_open(&house);
+	house_ask_whole(&house, &reply, "openai", OPENAI_STREAM("gpt-late400"));
+	CHECK(reply.has_head && reply.head.is_stream);
+	CHECK_ERR(reply.err, ERR_BAD_REQUEST);
+	CHECK_STR(reply.failure.message, STR("bad stop"));
+	CHECK_INT(reply.body.n, 0);
+	house_turn_until_settled(&house, 1);
+	CHECK_STR(house.settle.status, STR("failed"));
+	buf_fini(&reply.body);
+	house_ask_whole(&house, &reply, "openai",
+			OPENAI_STREAM("gpt-latejson"));
+	CHECK(reply.has_head && reply.head.is_stream);
+	CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(reply.body.n, 0);
+	house_turn_until_settled(&house, 2);
+	CHECK_STR(house.settle.source, STR("partial"));
+	CHECK_INT(house.settle.output_tokens, 5);
+	buf_fini(&reply.body);
+	house_close(&house);
+}
 
 TEST(proxy_stream_ends_behind_its_settlement)
 {

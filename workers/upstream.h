@@ -51,6 +51,9 @@ struct upstream_end {
 	enum err err;	  /* OK, UPSTREAM_FAILED or UPSTREAM_TIMEOUT */
 	unsigned sends;	  /* requests that went onto a connection; 0: nothing
 			     left this machine */
+	bool is_sent;	  /* all of the request left: it may be worked on. A
+			     kept connection that was found closed has
+			     carried nothing */
 	const char *text; /* what failed, for the log; no secrets */
 };
 
@@ -86,5 +89,7 @@ void upstream_resume(struct upstream_call *call);
 void upstream_abort(struct upstream_call *call);
 /* Requests that went onto a connection so far. */
 unsigned upstream_call_sends(const struct upstream_call *call);
+/* As in upstream_end, so far. */
+bool upstream_call_is_sent(const struct upstream_call *call);
 
 #endif

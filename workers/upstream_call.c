@@ -33,14 +33,15 @@ address_is_loopback(const struct curl_sockaddr *address)
 	return false;
 }
 
-/* The address is known here, and nothing was sent yet. */
+/* The address is known here, and nothing was sent on this connection yet. */
 static curl_socket_t
 on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	const struct upstream_target *target = ctx;
+	struct upstream_call *call = ctx;
 
 	(void)purpose;
-	if (target->is_loopback_only && !address_is_loopback(address))
+	call->is_sending = false;
+	if (call->target->is_loopback_only && !address_is_loopback(address))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC,
 		      address->protocol);
@@ -58,6 +59,7 @@ on_send(void *ctx, char *ip, char *local_ip, int port, int local_port)
 	(void)port;
 	(void)local_port;
 	call->sends++;
+	call->is_sending = true;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -178,6 +180,7 @@ upstream_call_end(struct upstream_call *call, CURLcode code)
 	struct upstream_end end = {
 	    .err = err_of_curl(code),
 	    .sends = call->sends,
+	    .is_sent = upstream_call_is_sent(call),
 	    .text = curl_easy_strerror(code),
 	};
 	void *ctx = call->ctx;
@@ -222,7 +225,7 @@ easy_prepare(struct upstream_call *call)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, target);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -288,6 +291,8 @@ call_set(struct upstream_call *call, const struct upstream_ask *ask)
 	call->handler = ask->handler;
 	call->ctx = ask->ctx;
 	call->sends = 0;
+	call->is_sending = false;
+	call->body_bytes = ask->body.n;
 	call->head_bytes = 0;
 	call->head = (struct upstream_head){0, STR_NONE, -1, false};
 	call->is_paused = false;
@@ -345,4 +350,15 @@ unsigned
 upstream_call_sends(const struct upstream_call *call)
 {
 	return call->sends;
+}
+
+bool
+upstream_call_is_sent(const struct upstream_call *call)
+{
+	curl_off_t bytes = 0;
+
+	if (!call->is_sending)
+		return false;
+	curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
+	return bytes >= (curl_off_t)call->body_bytes;
 }

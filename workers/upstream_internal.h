@@ -35,6 +35,8 @@ struct upstream_call {
 	struct curl_slist *extra; /* in front of target->headers */
 	struct curl_slist *auth;  /* one node, in front of all others */
 	unsigned sends;
+	bool is_sending; /* on the connection that it has now */
+	size_t body_bytes;
 	size_t head_bytes;
 	struct upstream_head head;
 	char content_type[128];

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define BIG_BYTES (3u << 20)
+#define BIG_BODY_BYTES (16u << 20)
 
 struct seen {
 	struct upstream_call *call;
@@ -144,6 +145,15 @@ answer_echo(int fd, struct str request, unsigned nth)
 	return true;
 }
 
+static bool
+answer_never_at_all(int fd, struct str request, unsigned nth)
+{
+	(void)fd;
+	(void)request;
+	(void)nth;
+	return false;
+}
+
 TEST(upstream_calls_and_keeps_its_connection)
 {
 	struct setup setup;
@@ -170,6 +180,62 @@ TEST(upstream_calls_and_keeps_its_connection)
 	CHECK(!scripted_last_has(&setup.scripted, "Expect"));
 	CHECK(scripted_last_has(&setup.scripted,
 				"Accept-Encoding: identity\r\n"));
+	setup_close(&setup);
+}
+
+static bool
+answer_once(int fd, struct str request, unsigned nth)
+{
+	if (nth == 2)
+		return false;
+	return answer_echo(fd, request, nth);
+}
+
+TEST(upstream_finds_a_kept_connection_closed)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_once);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_OK(seen.end.err);
+	CHECK_INT(seen.end.sends, 2);
+	CHECK_INT(setup.scripted.shared->connections, 2);
+	/* And nobody listens any more: nothing was worked on. */
+	scripted_stop(&setup.scripted);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK(!seen.end.is_sent);
+	upstream_target_close(setup.target);
+	upstream_close(setup.upstream);
+	loop_close(setup.loop);
+}
+
+/* The server takes no more of it than it has room for. */
+TEST(upstream_knows_what_was_sent)
+{
+	struct buf body;
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_never_at_all);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK(seen.end.is_sent);
+	buf_init(&body, 32u << 20);
+	while (body.n < BIG_BODY_BYTES)
+		buf_add_z(&body, "0123456789abcdef");
+	call_begin(&setup, &seen, buf_str(&body), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(seen.end.sends, 1);
+	CHECK(!seen.end.is_sent);
+	buf_fini(&body);
 	setup_close(&setup);
 }
 
