@@ -224,7 +224,8 @@ static void
 on_late(void *ctx)
 {
 	static const struct upstream_end late = {
-	    ERR_UPSTREAM_TIMEOUT, 1, "the provider did not answer in 10 s"};
+	    ERR_UPSTREAM_TIMEOUT, 1, true,
+	    "the provider did not answer in 10 s"};
 	struct proving *proving = ctx;
 
 	if (proving->is_waiting_for_keys) {
