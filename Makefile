@@ -65,6 +65,7 @@ LIBS_chatello-proxy := -lcurl -lcrypto
 LIBS_chatello-usage := -llmdb -lcrypto
 LIBS_chatello-analytics := -llmdb -lcrypto
 ALL_LIBS := -lmicrohttpd -lcurl -llmdb -lcrypto
+TEST_LIBS := -ljansson -lssl
 
 OBJ_chatello := $(call obj,$(sort cmd/main_chatello.c $(CMD) $(LIB) $(STORE) $(ANALYTICS) \
   $(USAGE) $(VALIDATE)))
@@ -95,7 +96,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 ALL_ROOMS := $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)
 $(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
 	@echo "  ld $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) -ljansson
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) $(TEST_LIBS)
 
 # Integration tests: the real programs, the scripted upstream, one test binary.
 HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))

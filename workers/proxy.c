@@ -155,6 +155,9 @@ proxy_open(struct pool *pool, void **state, struct why *why)
 		err = upstream_open(&proxy->upstream, proxy->loop,
 				    proxy->conf->upstream_connect_ms, why);
 	if (err == ERR_OK)
+		err =
+		    upstream_trust(proxy->upstream, proxy->conf->ca_file, why);
+	if (err == ERR_OK)
 		err = providers_open(&proxy->providers, proxy->upstream,
 				     proxy->conf, why);
 	if (err == ERR_OK)

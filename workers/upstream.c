@@ -6,8 +6,10 @@
  */
 #include "workers/upstream_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 /* A socket that curl wants watched. */
 struct socket_watch {
@@ -158,6 +160,16 @@ upstream_open(struct upstream **out, struct loop *loop, int64_t connect_ms,
 	curl_multi_setopt(upstream->multi, CURLMOPT_MAXCONNECTS,
 			  (long)UPSTREAM_IDLE_MAX);
 	*out = upstream;
+	return ERR_OK;
+}
+
+enum err
+upstream_trust(struct upstream *upstream, const char *ca_file, struct why *why)
+{
+	if (ca_file[0] && access(ca_file, R_OK) != 0)
+		return why_set(why, ERR_CONFIG, "cannot read %.200s: %s",
+			       ca_file, strerror(errno));
+	upstream->ca_file = ca_file[0] ? ca_file : NULL;
 	return ERR_OK;
 }
 

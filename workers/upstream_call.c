@@ -206,6 +206,11 @@ easy_prepare(struct upstream_call *call)
 	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
 	    curl_easy_setopt(easy, CURLOPT_NOPROXY, "") != CURLE_OK)
 		return false;
+	if (target->upstream->ca_file &&
+	    (curl_easy_setopt(easy, CURLOPT_CAINFO,
+			      target->upstream->ca_file) != CURLE_OK ||
+	     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK))
+		return false;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,

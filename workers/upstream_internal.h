@@ -14,6 +14,7 @@ struct upstream {
 	CURLM *multi;
 	struct loop_timer timer;
 	int64_t connect_ms;
+	const char *ca_file; /* NULL: the system's */
 	bool is_reporting;
 };
 
