@@ -328,12 +328,12 @@ check_storm(const char *script, int status, int other_status)
 
 TEST_LIMITED(provider_storm_of_503, 60)
 {
-	check_storm("status=503", 502, 502);
+	check_storm("status=503", 502, 503);
 }
 
 TEST_LIMITED(provider_storm_of_pages, 60)
 {
-	check_storm("html status=502", 502, 502);
+	check_storm("html status=502", 502, 503);
 }
 
 TEST_LIMITED(provider_storm_of_429, 60)

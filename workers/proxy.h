@@ -7,6 +7,7 @@
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
  *   proxy_keys.c    which key a call gets, and what becomes of one refused
  *   proxy_call.c    the provider is called, retried, given up
+ *   proxy_breaker.c one that keeps failing is left alone for a while
  *   proxy_read.c    what the provider says: usage, texts, the end
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
  *   proxy_models.c  the list of models
@@ -21,6 +22,7 @@
 
 #include "lib/metrics.h"
 #include "store/crypto.h"
+#include "workers/breaker.h"
 #include "workers/key_pool.h"
 #include "workers/pool.h"
 #include "workers/providers/providers.h"
@@ -72,6 +74,7 @@ struct proxy {
 	struct upstream *upstream;
 	struct providers providers;
 	struct proxy_keys keys;
+	struct breaker breakers[PROVIDER_COUNT];
 	struct job *jobs;
 	unsigned job_count;
 	struct job *kept;
@@ -156,6 +159,7 @@ struct job {
 
 	/* The call. */
 	struct upstream_call *call;
+	bool is_probe; /* of the provider's breaker */
 	unsigned tries;
 	unsigned sends;
 	int64_t called_ns; /* first try; 0 = never */
@@ -296,6 +300,17 @@ enum err proxy_prove(struct context *context, const void *in_, void *out);
 /* The vendor's keys are as the ledger has them. */
 void proxy_prove_keys(struct proxy *proxy);
 void proxy_prove_fini(struct proxy *proxy);
+
+/* --- proxy_breaker.c */
+/* Whether the next call goes; false: *wait_ms until it is worth to try. Each
+ * that goes is told of by one of the three below. */
+bool job_breaker_take(struct job *job, int64_t *wait_ms);
+void job_breaker_works(struct job *job);
+void job_breaker_fails(struct job *job);
+void job_breaker_leaves(struct job *job);
+/* For metrics; provider: its place in provider_rows. */
+enum breaker_state proxy_breaker_state(const struct proxy *proxy,
+				       unsigned provider);
 
 /* --- proxy_call.c */
 /* The sentence of {"error": {"message"}}; absent when there is none. */

@@ -157,6 +157,20 @@ error_status(struct job *job)
 
 /* --- one call -------------------------------------------------------- */
 
+/* What a call that has ended says of its provider. */
+static void
+tell_breaker(struct job *job)
+{
+	if (job->status >= 500 || job->status == 408)
+		job_breaker_fails(job);
+	else if (job->status)
+		job_breaker_works(job);
+	else if (clock_mono_ns() >= job->total_ns)
+		job_breaker_leaves(job); /* it may have had no time */
+	else
+		job_breaker_fails(job);
+}
+
 static void
 call_over(struct job *job, const struct upstream_end *end)
 {
@@ -165,6 +179,7 @@ call_over(struct job *job, const struct upstream_end *end)
 	job->is_sent = end->is_sent;
 	metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	loop_timer_clear(job->proxy->loop, &job->watch);
+	tell_breaker(job);
 	if (job->status >= 200 && job->status <= 299) {
 		if (end->err != ERR_OK && !job->is_done)
 			JOB_WARN(job, "upstream-broke-off",
@@ -328,6 +343,7 @@ job_call_once(void *ctx)
 	    .ctx = job,
 	};
 	char key_header[PROXY_KEY_HEADER_BYTES];
+	int64_t wait_ms = 0;
 	enum err err;
 
 	job_read_reset(job);
@@ -340,10 +356,13 @@ job_call_once(void *ctx)
 	if (!job_key_take(job, key_header))
 		return;
 	ask.auth = key_header;
-	err = upstream_call(target, &ask, &job->call);
+	err = job_breaker_take(job, &wait_ms)
+		  ? upstream_call(target, &ask, &job->call)
+		  : ERR_UPSTREAM_RESTING;
 	explicit_bzero(key_header, sizeof(key_header));
 	if (err != ERR_OK) {
-		job_fail(job, err, NULL, 0);
+		job_breaker_leaves(job);
+		job_fail(job, err, NULL, wait_ms);
 		return;
 	}
 	metrics_add(METRIC_UPSTREAM_CALLS, 1);

@@ -143,6 +143,8 @@ provide(int fd, struct str request, unsigned nth)
 		return provide_stream(fd, request);
 	if (text_has(request, "gpt-503") && nth == 1)
 		scripted_answer(fd, 503, "text/html", "", STR("<h1>no</h1>"));
+	else if (text_has(request, "gpt-down"))
+		scripted_answer(fd, 503, json, "", STR("{}"));
 	else if (text_has(request, "gpt-400"))
 		scripted_answer(fd, 400, json, "Set-Cookie: a=b\r\n",
 				STR(REFUSAL));

@@ -300,6 +300,7 @@ job_abandon(struct job *job)
 		job->sends += upstream_call_sends(job->call);
 		upstream_abort(job->call);
 		job->call = NULL;
+		job_breaker_leaves(job);
 		metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	}
 	job_settlement(job, is_consumed ? "partial" : NULL,

@@ -244,6 +244,45 @@ TEST(proxy_provider_failures)
 	house_close(&house);
 }
 
+/* One that keeps failing is left alone, the others are not; one call finds out
+ * that it is back. */
+TEST(proxy_leaves_a_provider_alone_that_keeps_failing)
+{
+	struct house house;
+	struct reply reply;
+	unsigned calls;
+
+	house_open(&house);
+	do {
+		house_ask_whole(&house, &reply, "openai", OPENAI("gpt-down"));
+		buf_fini(&reply.body);
+	} while (reply.err == ERR_UPSTREAM_FAILED);
+	CHECK_ERR(reply.err, ERR_UPSTREAM_RESTING);
+	CHECK_INT(house.provider.shared->requests, BREAKER_FAILURES);
+	house_ask_whole(&house, &reply, "openai", OPENAI("gpt-json"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_RESTING);
+	CHECK(reply.failure.retry_after_ms > 0 &&
+	      reply.failure.retry_after_ms <= BREAKER_REST_MS);
+	buf_fini(&reply.body);
+	CHECK_INT(house.provider.shared->requests, BREAKER_FAILURES);
+	house_turn_until_settled(&house, house.reserves);
+	CHECK_STR(house.settle.status, STR("failed"));
+	CHECK_STR(house.settle.error, STR("UPSTREAM_RESTING"));
+	CHECK_INT(house.settle.attempts, 0);
+	house_ask_whole(&house, &reply, "anthropic", CLAUDE("claude-json"));
+	CHECK_OK(reply.err);
+	buf_fini(&reply.body);
+	calls = house.provider.shared->requests;
+	do {
+		CHECK_OK(loop_turn(house.loop, 20));
+		house_ask_whole(&house, &reply, "openai", OPENAI("gpt-json"));
+		buf_fini(&reply.body);
+	} while (reply.err == ERR_UPSTREAM_RESTING);
+	CHECK_OK(reply.err);
+	CHECK_INT(house.provider.shared->requests, calls + 1);
+	house_close(&house);
+}
+
 TEST(proxy_tries_a_429_again_and_then_says_when)
 {
 	struct house house;
