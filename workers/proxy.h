@@ -290,6 +290,9 @@ void job_own_key(struct job *job, const struct reserved *reserved);
  * for one, or has ended. */
 bool job_key_take(struct job *job, char header[PROXY_KEY_HEADER_BYTES]);
 void job_key_works(struct job *job);
+/* A provider's words that have the customer's own key in them, or, for a
+ * request with one of the vendor's, any of those: nobody may read them. */
+bool job_key_is_in(const struct job *job, struct str text);
 /* A verdict about the key. True: it was dealt with, the job goes on with
  * another key or has ended. */
 bool job_key_refused(struct job *job, enum provider_verdict verdict);

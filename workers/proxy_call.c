@@ -90,7 +90,11 @@ pass_error(struct job *job)
 	struct arena arena;
 
 	job_settlement(job, NULL, err);
-	if (!job->is_head_sent && job_is_translated(job)) {
+	if (job_key_is_in(job, buf_str(&job->in))) {
+		JOB_WARN(job, "upstream-says-key", "provider=%s status=%d",
+			 job->row->name, job->status);
+		job_answer_failure(job, err, STR_NONE, 0);
+	} else if (!job->is_head_sent && job_is_translated(job)) {
 		job->out_status = job->status;
 		translate_error(job->row->wire->shape, job->status,
 				buf_str(&job->in), job->request_id, &job->out);

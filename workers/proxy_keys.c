@@ -347,6 +347,23 @@ job_key_works(struct job *job)
 		key_pool_works(&job->proxy->keys.pool, job->key_index);
 }
 
+bool
+job_key_is_in(const struct job *job, struct str text)
+{
+	const struct key_pool *pool = &job->proxy->keys.pool;
+	bool is_in = false;
+
+	if (text.n == 0)
+		return false;
+	if (job->has_own_key)
+		return memmem(text.p, text.n, job->own_key_text,
+			      strlen(job->own_key_text)) != NULL;
+	for (unsigned i = 0; i < pool->count && !is_in; i++)
+		is_in = memmem(text.p, text.n, pool->keys[i].text,
+			       strlen(pool->keys[i].text)) != NULL;
+	return is_in;
+}
+
 static enum key_rest
 reason_of(int status, enum provider_verdict verdict)
 {

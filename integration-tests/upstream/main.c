@@ -260,7 +260,9 @@ answer_failure(struct connection *c, int64_t status)
 		buf_printf(&c->out, "retry-after-ms: %lld\r\n",
 			   (long long)c->script.retry_after_ms);
 	if (c->script.is_redirect)
-		buf_add_z(&c->out, "Location: /v1/elsewhere\r\n");
+		buf_printf(&c->out, "Location: %s\r\n",
+			   c->script.location[0] ? c->script.location
+						 : "/v1/elsewhere");
 	buf_printf(&c->out, "Content-Length: %zu\r\n\r\n", body.n);
 	buf_add_str(&c->out, buf_str(&body));
 	buf_fini(&body);
@@ -432,6 +434,7 @@ begin_request(struct connection *c, enum shape shape, struct str body,
 		return;
 	}
 	c->script.is_close = is_close;
+	c->script.head = last_head;
 	counters[COUNT_STREAMS] += c->script.is_stream;
 	if (is_to_fail(&c->script))
 		answer_failure(c, c->script.status);

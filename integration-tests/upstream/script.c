@@ -82,7 +82,8 @@ set_flag(struct script *s, struct str name)
 		     {"garbage", &s->is_garbage},   {"error", &s->has_error},
 		     {"redirect", &s->is_redirect}, {"crlf", &s->is_crlf},
 		     {"stamp", &s->is_stamped},	    {"html", &s->is_html},
-		     {"gzip", &s->is_gzip},	    {"drip", &s->is_drip}};
+		     {"gzip", &s->is_gzip},	    {"drip", &s->is_drip},
+		     {"echo", &s->is_echo}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if (str_eq(name, str_of(flags[i].name))) {
@@ -125,6 +126,8 @@ set_word(struct script *s, struct str word)
 		copy_word(s->code, value);
 	else if (str_eq(name, STR("auth")))
 		copy_word(s->auth, value);
+	else if (str_eq(name, STR("location")))
+		copy_word(s->location, value);
 	else if (str_eq(name, STR("say")))
 		copy_word(s->say, value);
 	else if (str_eq(name, STR("finish")))
@@ -284,10 +287,28 @@ add_json(const struct script *s, struct buf *out)
 	buf_add_char(out, '}');
 }
 
+/* The key that was sent, or nothing. */
+static struct str
+key_of(const struct script *s)
+{
+	static const char *const names[] = {"Authorization: Bearer ",
+					    "x-api-key: "};
+
+	for (int i = 0; s->is_echo && i < 2; i++) {
+		const char *at = strstr(s->head, names[i]);
+
+		if (at)
+			return str_bytes(at + strlen(names[i]),
+					 strcspn(at + strlen(names[i]), "\r"));
+	}
+	return STR("");
+}
+
 void
 script_failure(const struct script *s, struct buf *out)
 {
 	const char *code = s->code[0] ? s->code : "scripted";
+	struct str key = key_of(s);
 
 	if (s->is_html || s->is_gzip) {
 		add_broken(s, out);
@@ -296,14 +317,14 @@ script_failure(const struct script *s, struct buf *out)
 	if (s->shape == SHAPE_ANTHROPIC)
 		buf_printf(out,
 			   "{\"type\":\"error\",\"error\":{\"type\":\"%s\","
-			   "\"message\":\"scripted failure\"},"
+			   "\"message\":\"scripted failure%.*s\"},"
 			   "\"request_id\":\"req_1\"}",
-			   code);
+			   code, STR_ARG(key));
 	else
 		buf_printf(out,
-			   "{\"error\":{\"message\":\"scripted failure\","
+			   "{\"error\":{\"message\":\"scripted failure%.*s\","
 			   "\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
-			   code, code);
+			   STR_ARG(key), code, code);
 }
 
 static void

@@ -25,6 +25,8 @@
  *   finish=TEXT      finish_reason
  *   flood=BYTES      so many bytes without a line end in place of the answer
  *   pad=BYTES        more header lines in front of the others
+ *   location=URL     a redirect there
+ *   echo             a failure's message has the key that was sent
  *   nousage nodone garbage html gzip drip error redirect crlf stamp
  *                    error: an object in mid-stream; garbage: no JSON; html: a
  *                    page, also as a failure; gzip: says so, and is not; drip:
@@ -63,9 +65,10 @@ struct script {
 	enum cut cut;
 	enum cut_by by;
 	bool has_no_usage, has_no_done, is_garbage, has_error, is_redirect,
-	    is_crlf, is_stamped, is_html, is_gzip, is_drip;
+	    is_crlf, is_stamped, is_html, is_gzip, is_drip, is_echo;
 	char key[WORD_BYTES], auth[WORD_BYTES], code[WORD_BYTES],
-	    finish[WORD_BYTES], say[WORD_BYTES];
+	    finish[WORD_BYTES], say[WORD_BYTES], location[WORD_BYTES];
+	const char *head; /* of the request */
 };
 
 /* body: the request's JSON. False when a word is not known: a test's bug. */
