@@ -9,8 +9,10 @@
 #include "edge/routes.h"
 #include "lib/calendar.h"
 #include "lib/json.h"
+#include "lib/series.h"
 
 #define NS_PER_MS 1000000
+#define NS_PER_US 1000
 #define TRACEPARENT_BYTES_MAX 64
 #define VERSION_BYTES_MAX 64 /* as in lib/msg.def */
 #define BETA_BYTES_MAX 1024
@@ -139,6 +141,18 @@ stream_begin(struct http_request *r, const struct ai_head *head, size_t bytes)
 
 /* --- answers ------------------------------------------------------------- */
 
+/* Of the time since the question was here, what was not the provider's. */
+static int64_t
+overhead_us(const struct http_request *r, const struct ai_head *head)
+{
+	int64_t us =
+	    (loop_now_ns(edge_of(r)->loop) - r->ask.began_ns) / NS_PER_US;
+
+	if (head->upstream_us > 0)
+		us -= head->upstream_us;
+	return us > 0 ? us : 0;
+}
+
 static void
 on_head(struct http_request *r, const struct bus_answer *answer)
 {
@@ -153,6 +167,8 @@ on_head(struct http_request *r, const struct bus_answer *answer)
 	}
 	if (head.content_type.n == 0)
 		head.content_type = STR("application/json");
+	series_observe(series_provider(head.provider), SERIES_AI_OVERHEAD,
+		       overhead_us(r, &head));
 	reply_rate(r, head.rate_limit, head.rate_remaining, head.rate_reset_ms);
 	reply_headers(r);
 	if (!answer->is_last) {

@@ -158,6 +158,8 @@ edge_open(struct edge *edge, struct why *why)
 	bus_on_peer(edge->bus, on_peer, edge);
 	e = pools_open(edge, why);
 	if (e == ERR_OK)
+		e = observe_open(edge);
+	if (e == ERR_OK)
 		e = listeners_open(edge, why);
 	return e;
 }

@@ -33,6 +33,9 @@ struct edge {
 	struct loop *loop;
 	struct bus *bus;
 	struct bus_pool *pools[EDGE_POOLS];
+	/* For /metrics. */
+	struct bus_pool *analytics;
+	struct bus_pool *siblings; /* all edges; NULL: there is only us */
 	struct listener listeners[EDGE_LISTENERS];
 	size_t bodies_held; /* bytes of request bodies in memory */
 	struct {	    /* edge/ask.c: questions without a worker */

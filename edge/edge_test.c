@@ -281,7 +281,10 @@ TEST(edge_joins_metrics)
 	CHECK_HAS("text/plain; version=0.0.4");
 	CHECK_HAS("chatello_events_seq{process=\"validate-0\"} 7\n");
 	CHECK_HAS("chatello_http_connections{process=\"edge-0\"} 1\n");
-	CHECK(!world_has("usage-0"));
+	CHECK_HAS("chatello_up{process=\"edge-0\"} 1\n");
+	CHECK_HAS("chatello_up{process=\"proxy-0\"} 0\n");
+	CHECK_HAS("chatello_up{process=\"usage-0\"} 0\n");
+	CHECK(!world_has("{process=\"usage-0\"} 1\n"));
 	world_end();
 }
 

@@ -1,7 +1,8 @@
 /*
  * observe: /metrics of the internal listener: this edge's own numbers and those
- * of every worker that answers in time, as one page for Prometheus. Each edge
- * shows itself only; scrape each of them.
+ * of every worker and every other edge that answers in time, as one page for
+ * Prometheus. Edges share their listeners: whichever takes the question asks
+ * the others.
  */
 #include "edge/ask.h"
 #include "edge/routes.h"
@@ -12,9 +13,10 @@ struct gather;
 
 struct share {
 	struct gather *gather;
+	struct bus_peer_state peer;
 	uint64_t ask_id;
 	bool is_asked;
-	struct str text;
+	struct str text; /* absent: it did not answer */
 };
 
 /* Lives in the request's arena. */
@@ -24,6 +26,14 @@ struct gather {
 	unsigned count;
 	unsigned waiting;
 };
+
+static struct str
+print_down(struct http_request *r, const char *process)
+{
+	buf_reset(&r->scratch);
+	metrics_print_down(&r->scratch, process);
+	return arena_str(&r->arena, buf_str(&r->scratch));
+}
 
 static void
 finish(struct gather *gather)
@@ -38,9 +48,14 @@ finish(struct gather *gather)
 		reply_error(r, ERR_NO_MEMORY, NULL);
 		return;
 	}
-	for (i = 0; i < gather->count; i++)
-		if (gather->shares[i].text.n > 0)
-			prints[count++] = gather->shares[i].text;
+	for (i = 0; i < gather->count; i++) {
+		struct share *share = &gather->shares[i];
+
+		if (share->text.p == NULL)
+			share->text = print_down(r, share->peer.name);
+		if (share->text.p)
+			prints[count++] = share->text;
+	}
 	metrics_join(&r->out, prints, count);
 	reply_headers(r);
 	if (r->out.is_failed)
@@ -78,9 +93,8 @@ on_end(struct http_request *r)
 }
 
 static void
-print_own(struct http_request *r, struct share *share)
+print_own(const struct edge *edge, struct buf *out)
 {
-	struct edge *edge = edge_of(r);
 	unsigned connections = 0;
 	unsigned i;
 
@@ -90,8 +104,8 @@ print_own(struct http_request *r, struct share *share)
 			    http_connections(edge->listeners[i].http);
 	metrics_set(METRIC_HTTP_CONNECTIONS, connections);
 	metrics_set(METRIC_RESIDENT, proc_resident_bytes());
-	metrics_print(&r->scratch, edge->name);
-	share->text = arena_str(&r->arena, buf_str(&r->scratch));
+	buf_reset(out);
+	metrics_print(out, edge->name);
 }
 
 static void
@@ -107,6 +121,7 @@ ask_peer(struct bus_pool *pool, unsigned index, uint32_t deadline_ms,
 	struct http_request *r = share->gather->request;
 	struct metrics_ask question = {0};
 
+	bus_pool_state(pool, index, &share->peer);
 	buf_reset(&r->scratch);
 	schema_encode(&metrics_ask_schema, &question, &r->scratch);
 	ask.body = buf_str(&r->scratch);
@@ -116,36 +131,92 @@ ask_peer(struct bus_pool *pool, unsigned index, uint32_t deadline_ms,
 	share->gather->waiting++;
 }
 
+static void
+ask_all(struct gather *gather, struct bus_pool *pool, bool with_own)
+{
+	struct edge *edge = edge_of(gather->request);
+	unsigned i;
+
+	for (i = 0; pool && i < bus_pool_size(pool); i++)
+		if (with_own || i != (unsigned)edge->conf.index)
+			ask_peer(pool, i, routes_deadline_ms(gather->request),
+				 &gather->shares[gather->count++]);
+}
+
 void
 serve_metrics(struct http_request *r)
 {
 	struct edge *edge = edge_of(r);
 	struct gather *gather = arena_alloc(&r->arena, sizeof(*gather));
-	unsigned pool, i, at = 1;
+	unsigned pool, i, most = 2 + (unsigned)edge->conf.edges;
 
 	if (gather == NULL) {
 		reply_error(r, ERR_NO_MEMORY, NULL);
 		return;
 	}
-	gather->request = r;
-	gather->count = 1;
 	for (pool = 0; pool < EDGE_POOLS; pool++)
-		gather->count += bus_pool_size(edge->pools[pool]);
-	gather->shares =
-	    arena_array(&r->arena, gather->count, sizeof(*gather->shares));
+		most += bus_pool_size(edge->pools[pool]);
+	gather->request = r;
+	gather->shares = arena_array(&r->arena, most, sizeof(*gather->shares));
 	if (gather->shares == NULL) {
 		reply_error(r, ERR_NO_MEMORY, NULL);
 		return;
 	}
-	for (i = 0; i < gather->count; i++)
+	for (i = 0; i < most; i++)
 		gather->shares[i].gather = gather;
 	r->state = gather;
 	r->on_end = on_end;
-	print_own(r, &gather->shares[0]);
+	print_own(edge, &r->scratch);
+	gather->shares[gather->count++].text =
+	    arena_str(&r->arena, buf_str(&r->scratch));
+	ask_all(gather, edge->siblings, false);
+	ask_all(gather, edge->analytics, true);
 	for (pool = 0; pool < EDGE_POOLS; pool++)
-		for (i = 0; i < bus_pool_size(edge->pools[pool]); i++)
-			ask_peer(edge->pools[pool], i, routes_deadline_ms(r),
-				 &gather->shares[at++]);
+		ask_all(gather, edge->pools[pool], true);
 	if (gather->waiting == 0)
 		finish(gather);
+}
+
+/* --- the other edges -------------------------------------------------------
+ */
+
+static void
+on_sibling(void *ctx, const struct bus_request *request)
+{
+	const struct edge *edge = ctx;
+	struct metrics_answer answer;
+	struct buf text, body;
+	enum err e = ERR_OK;
+
+	buf_init(&text, METRICS_TEXT_BYTES_MAX);
+	buf_init(&body, 2 * METRICS_TEXT_BYTES_MAX);
+	if (request->type == MSG_metrics_ask)
+		print_own(edge, &text);
+	else
+		e = ERR_MALFORMED;
+	answer.text = buf_str(&text);
+	schema_encode(&metrics_answer_schema, &answer, &body);
+	if (e == ERR_OK && (text.is_failed || body.is_failed))
+		e = ERR_NO_MEMORY;
+	bus_answer(edge->bus, request->from, e,
+		   e == ERR_OK ? buf_str(&body) : STR_NONE);
+	buf_fini(&text);
+	buf_fini(&body);
+}
+
+enum err
+observe_open(struct edge *edge)
+{
+	unsigned count = (unsigned)edge->conf.edges;
+	enum err e;
+
+	e = bus_pool_open(edge->bus, "analytics", 1, 0, &edge->analytics);
+	if (e != ERR_OK || count < 2)
+		return e;
+	e = bus_serve_kind(edge->bus, "edge", count);
+	if (e == ERR_OK)
+		e = bus_pool_open(edge->bus, "edge", count, 0, &edge->siblings);
+	if (e == ERR_OK) /* Nothing is kept: none can be cancelled or wait. */
+		bus_serve(edge->bus, on_sibling, NULL, NULL, edge);
+	return e;
 }

@@ -51,6 +51,8 @@ uint32_t routes_deadline_ms(const struct http_request *request);
 void serve_root(struct http_request *request);
 void serve_health(struct http_request *request);
 void serve_metrics(struct http_request *request);
+/* Whom /metrics asks beside the pools: analytics and the other edges. */
+enum err observe_open(struct edge *edge);
 void serve_validate(struct http_request *request);
 void serve_activate(struct http_request *request);
 void serve_deactivate(struct http_request *request);

@@ -152,6 +152,8 @@ world_answer_head(struct worker *worker, struct bus_from *from,
 	head.content_type =
 	    is_stream ? STR("text/event-stream") : STR("application/json");
 	head.is_stream = is_stream;
+	head.provider = STR("openai");
+	head.upstream_us = 0;
 	head.rate_limit = 100;
 	head.rate_remaining = 99;
 	head.rate_reset_ms = 36000;

@@ -118,6 +118,7 @@ typedef void bus_credit_fn(void *ctx, struct bus_from *from);
 /* Answers go to the pools' peers of these kinds only: "edge". Their outboxes
  * are made here. Call once for each kind that may ask us. */
 enum err bus_serve_kind(struct bus *bus, const char *kind, unsigned count);
+/* cancelled, credit: NULL = not told. */
 void bus_serve(struct bus *bus, bus_request_fn *fn, bus_cancelled_fn *cancelled,
 	       bus_credit_fn *credit, void *ctx);
 /* Also listens on RUN/NAME.tools (REP) for bus_tool_call. */

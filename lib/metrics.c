@@ -4,6 +4,8 @@
  */
 #include "lib/metrics.h"
 
+#include "lib/series.h"
+
 static const struct row {
 	const char *type;
 	const char *labels;
@@ -51,6 +53,7 @@ print_head(struct buf *out, const struct row *row)
 void
 metrics_print(struct buf *out, const char *process)
 {
+	metrics_set(METRIC_UP, 1);
 	for (unsigned i = 0; i < METRIC_COUNT; i++) {
 		if (begins_family(i))
 			print_head(out, &rows[i]);
@@ -58,41 +61,90 @@ metrics_print(struct buf *out, const char *process)
 			   process, rows[i].labels[0] ? "," : "",
 			   rows[i].labels, (long long)values[i]);
 	}
+	series_print(out, process);
 }
 
-static bool
-is_of_family(struct str line, struct str family)
+void
+metrics_print_down(struct buf *out, const char *process)
 {
-	return line.n > family.n && str_starts(line, family) &&
-	       (line.p[family.n] == '{' || line.p[family.n] == ' ');
+	print_head(out, &rows[METRIC_UP]);
+	buf_printf(out, "%s{process=\"%s\"} 0\n", rows[METRIC_UP].family,
+		   process);
+}
+
+/* --- the page of several ---------------------------------------------------
+ */
+
+#define HEAD "# HELP "
+
+/* Where the next family begins behind the first n bytes, or the end. */
+static size_t
+family_end(struct str print, size_t n)
+{
+	const char *at =
+	    memmem(print.p + n, print.n - n, "\n" HEAD, sizeof(HEAD));
+
+	return at ? (size_t)(at - print.p) + 1 : print.n;
+}
+
+/* The family's HELP, TYPE and lines; STR_NONE when the print has none. What
+ * comes before it in the print was not asked for, and is dropped with it. */
+static struct str
+family_take(struct str *print, const char *family)
+{
+	struct str rest = *print, found;
+	struct str name = str_of(family);
+
+	while (rest.n > 0) {
+		size_t n = family_end(rest, 0);
+
+		found = str_bytes(rest.p, n);
+		rest = str_bytes(rest.p + n, rest.n - n);
+		if (str_starts(found, STR(HEAD)) &&
+		    found.n > sizeof(HEAD) + name.n &&
+		    memcmp(found.p + sizeof(HEAD) - 1, name.p, name.n) == 0 &&
+		    found.p[sizeof(HEAD) - 1 + name.n] == ' ') {
+			*print = rest;
+			return found;
+		}
+	}
+	return STR_NONE;
+}
+
+static struct str
+without_head(struct str found)
+{
+	for (int line = 0; line < 2 && found.n > 0; line++) {
+		const char *end = memchr(found.p, '\n', found.n);
+		size_t n = end ? (size_t)(end - found.p) + 1 : found.n;
+
+		found = str_bytes(found.p + n, found.n - n);
+	}
+	return found;
 }
 
 static void
-copy_family(struct buf *out, struct str print, struct str family)
+join_family(struct buf *out, struct str *prints, size_t count,
+	    const char *family)
 {
-	while (print.n) {
-		const char *end = memchr(print.p, '\n', print.n);
-		size_t n = end ? (size_t)(end - print.p) : print.n;
-		struct str line = str_bytes(print.p, n);
+	bool has_head = false;
 
-		if (is_of_family(line, family)) {
-			buf_add_str(out, line);
-			buf_add_char(out, '\n');
-		}
-		n += end != NULL;
-		print.p += n;
-		print.n -= n;
+	for (size_t i = 0; i < count; i++) {
+		struct str found = family_take(&prints[i], family);
+
+		buf_add_str(out, has_head ? without_head(found) : found);
+		has_head |= found.n > 0;
 	}
 }
 
 void
-metrics_join(struct buf *out, const struct str *prints, size_t count)
+metrics_join(struct buf *out, struct str *prints, size_t count)
 {
-	for (unsigned i = 0; i < METRIC_COUNT; i++) {
-		if (!begins_family(i))
-			continue;
-		print_head(out, &rows[i]);
-		for (size_t j = 0; j < count; j++)
-			copy_family(out, prints[j], str_of(rows[i].family));
-	}
+	const char *family;
+
+	for (unsigned i = 0; i < METRIC_COUNT; i++)
+		if (begins_family(i))
+			join_family(out, prints, count, rows[i].family);
+	for (unsigned i = 0; (family = series_family(i)) != NULL; i++)
+		join_family(out, prints, count, family);
 }

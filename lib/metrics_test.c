@@ -1,6 +1,7 @@
 /* metrics: values, the text of one process, the page of several. */
 #include "lib/metrics.h"
 
+#include "lib/series.h"
 #include "lib/test.h"
 
 static unsigned
@@ -39,33 +40,64 @@ TEST(metrics_text_of_one_process)
 	buf_fini(&out);
 }
 
+static void
+check_text(const struct buf *text, const char *what, unsigned want)
+{
+	unsigned found = count_of(buf_str(text), what);
+
+	if (found != want)
+		test_fail(__FILE__, __LINE__, "%u of %s in:\n%.*s", found, what,
+			  (int)text->n, text->p);
+}
+
 TEST(metrics_join_names_each_family_once)
 {
-	struct buf a, b, page;
-	struct str prints[2];
+	struct buf a, b, c, page;
+	struct str prints[4];
 
 	buf_init(&a, 65536);
 	buf_init(&b, 65536);
+	buf_init(&c, 65536);
 	buf_init(&page, 131072);
 	metrics_set(METRIC_COMMITS, 7);
 	metrics_print(&a, "usage-0");
 	metrics_set(METRIC_COMMITS, 0);
-	metrics_print(&b, "edge-0");
+	series_add(series_provider(STR("demo")), SERIES_UPSTREAM_CALLS, 3);
+	metrics_print(&b, "proxy-0");
+	metrics_print_down(&c, "proxy-1");
 	prints[0] = buf_str(&a);
 	prints[1] = buf_str(&b);
-	metrics_join(&page, prints, 2);
-	CHECK_INT(
-	    count_of(buf_str(&page), "# HELP chatello_store_commits_total "),
-	    1);
-	CHECK_INT(count_of(buf_str(&page),
-			   "chatello_store_commits_total{process=\"usage-0\"} "
-			   "7\nchatello_store_commits_total{process=\"edge-0\"}"
-			   " 0\n"),
-		  1);
-	/* Every line of both is there, and a name that another begins with
+	prints[2] = buf_str(&c);
+	/* Of another version: a family that is not known here is left out, what
+	 * stands behind it is not. */
+	prints[3] =
+	    STR("# HELP chatello_new_total x\n# TYPE chatello_new_total "
+		"counter\nchatello_new_total 4\n"
+		"# HELP chatello_events_seq x\n# TYPE "
+		"chatello_events_seq gauge\n"
+		"chatello_events_seq{process=\"usage-9\"} 8\n");
+	metrics_join(&page, prints, 4);
+	check_text(&page, "# HELP chatello_store_commits_total ", 1);
+	check_text(&page,
+		   "chatello_store_commits_total{process=\"usage-0\"} "
+		   "7\nchatello_store_commits_total{process=\"proxy-0\"} 0\n",
+		   1);
+	check_text(&page,
+		   "chatello_up{process=\"usage-0\"} 1\n"
+		   "chatello_up{process=\"proxy-0\"} 1\n"
+		   "chatello_up{process=\"proxy-1\"} 0\n",
+		   1);
+	check_text(&page,
+		   "counter\nchatello_upstream_calls_total{process="
+		   "\"proxy-0\",provider=\"demo\"} 3\n",
+		   1);
+	check_text(&page, "chatello_events_seq{process=\"usage-9\"} 8\n", 1);
+	check_text(&page, "chatello_new", 0);
+	/* Every line is there, and a name that another begins with
 	 * (chatello_store_commit...) is not taken for it. */
-	CHECK_INT(count_of(buf_str(&page), "{process="), 2 * METRIC_COUNT);
+	check_text(&page, "{process=", 2 * METRIC_COUNT + 3);
 	buf_fini(&a);
 	buf_fini(&b);
+	buf_fini(&c);
 	buf_fini(&page);
 }

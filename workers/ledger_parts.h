@@ -139,6 +139,12 @@ enum err ledger_rollups_move(struct ledger *ledger,
 			     const struct usage_line *before,
 			     const struct usage_line *after);
 
+/* --- ledger_observe.c ---------------------------------------------------- */
+
+/* A line has moved: counts it for /metrics. */
+void ledger_observe(const struct usage_line *before,
+		    const struct usage_line *after);
+
 /* --- ledger_keys.c ------------------------------------------------------- */
 
 /* The customer's own key for the provider, sealed: NO_SUCH when there is none.

@@ -15,8 +15,6 @@
  */
 #include "workers/ledger_parts.h"
 
-#include "lib/metrics.h"
-
 #define TOKENS_MAX INT64_C(1000000000) /* of a class in one answer */
 #define SWEEP_ROWS 128u
 #define SWEEP_BYTES_MAX (2u << 20)
@@ -315,20 +313,6 @@ line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 		line->error = in->error;
 }
 
-static void
-count_settled(const struct usage_line *line)
-{
-	if (is_status(line, "failed")) {
-		metrics_add(METRIC_FAILED, 1);
-		return;
-	}
-	metrics_add(METRIC_SETTLED, 1);
-	metrics_add(METRIC_INPUT_TOKENS, line->input_tokens);
-	metrics_add(METRIC_OUTPUT_TOKENS, line->output_tokens);
-	metrics_add(METRIC_CACHE_READ_TOKENS, line->cache_read_tokens);
-	metrics_add(METRIC_CACHE_WRITE_TOKENS, line->cache_write_tokens);
-}
-
 static enum err
 settle_line(struct context *context, const struct settle *in,
 	    const struct usage_line *before, struct usage_line *after)
@@ -349,7 +333,7 @@ settle_line(struct context *context, const struct settle *in,
 	}
 	e = line_move(ledger, context->arena, context->now_ms, before, after);
 	if (e == ERR_OK)
-		count_settled(after);
+		ledger_observe(before, after);
 	return e;
 }
 
@@ -413,7 +397,7 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	if (e == ERR_OK)
 		e = line_move(ledger, arena, now_ms, before, &after);
 	if (e == ERR_OK)
-		metrics_add(METRIC_INTERRUPTED, 1);
+		ledger_observe(before, &after);
 	else
 		ledger_undo(ledger, mark);
 	return e;

@@ -224,8 +224,10 @@ metrics_answer_add(struct pool *pool, struct bus_from *from)
 	struct buf text;
 
 	metrics_set(METRIC_RESIDENT, proc_resident_bytes());
+	if (pool->is_open && pool->worker->observe)
+		pool->worker->observe(pool->state);
 	schema_clear(&metrics_answer_schema, &out);
-	buf_init(&text, 65536);
+	buf_init(&text, METRICS_TEXT_BYTES_MAX);
 	metrics_print(&text, pool->name);
 	if (text.is_failed) {
 		answer_why(pool, from, ERR_TOO_LARGE, NULL);

@@ -65,6 +65,7 @@ struct worker {
 	bus_cancelled_fn *cancelled;
 	bus_credit_fn *credit;
 	bus_peer_fn *peer;
+	void (*observe)(void *state); /* metrics are asked for: sets gauges */
 	/* Drain: nothing new comes; true when nothing is in flight. */
 	bool (*is_drained)(void *state);
 };

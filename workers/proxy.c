@@ -209,5 +209,6 @@ const struct worker proxy_worker = {
     .close = proxy_close,
     .cancelled = on_cancelled,
     .credit = on_credit,
+    .observe = proxy_observe,
     .is_drained = is_drained,
 };

@@ -11,6 +11,7 @@
  *   proxy_read.c    what the provider says: usage, texts, the end
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
  *   proxy_models.c  the list of models
+ *   proxy_observe.c what of it goes to /metrics
  *   proxy_count.c   tokens are counted: admitted, but nothing is reserved
  *   proxy_prove.c   keys are tried for `chatello key test`
  * Always holds: nothing goes to a provider before the reservation is answered;
@@ -21,6 +22,7 @@
 #define WORKERS_PROXY_H
 
 #include "lib/metrics.h"
+#include "lib/series.h"
 #include "store/crypto.h"
 #include "workers/breaker.h"
 #include "workers/key_pool.h"
@@ -164,6 +166,7 @@ struct job {
 	unsigned sends;
 	int64_t called_ns; /* first try; 0 = never */
 	int64_t first_byte_ns;
+	int64_t first_token_ns; /* of a stream */
 	int64_t heard_ns;
 	bool is_paused;
 
@@ -228,6 +231,13 @@ job_is_translated(const struct job *job)
 {
 	return job->shape != REQUEST_CHAT &&
 	       job_client_shape(job) != job->row->wire->shape;
+}
+
+/* The numbers of the job's provider. */
+static inline struct series_subject *
+job_series(const struct job *job)
+{
+	return series_provider(str_of(job->row->name));
 }
 
 static inline struct job *
@@ -355,6 +365,12 @@ void job_answer_failure(struct job *job, enum err err, struct str message,
 			int64_t retry_after_ms);
 /* A refusal that another worker worded. */
 void job_answer_refusal(struct job *job, enum err err, struct str body);
+
+/* --- proxy_observe.c */
+/* The provider's part is over. */
+void job_observe(const struct job *job);
+/* Sets the gauges: calls and streams that are open, the vendor's keys. */
+void proxy_observe(void *state);
 
 /* --- proxy_count.c */
 /* Asks for admission; then the provider, or here it is estimated. */

@@ -3,9 +3,19 @@
  * parts of the bus's stream while there is credit; the first one is in the
  * head, and an answer that fits into one part is one message. See proxy.h.
  */
+#include "lib/clock.h"
 #include "workers/proxy.h"
 
 #define HEAD_BYTES_MAX 512 /* of an ai_head beside its body */
+
+/* What came of the provider last is what this head was waiting for. */
+static int64_t
+upstream_us(const struct job *job)
+{
+	int64_t end_ns = job->first_byte_ns ? job->heard_ns : clock_mono_ns();
+
+	return job->called_ns ? (end_ns - job->called_ns) / 1000 : 0;
+}
 
 static void
 head_fill(const struct job *job, struct str body, struct ai_head *head)
@@ -16,7 +26,7 @@ head_fill(const struct job *job, struct str body, struct ai_head *head)
 	head->content_type = head->is_stream ? STR("text/event-stream")
 					     : STR("application/json");
 	head->provider = str_of(job->row->name);
-	head->overhead_us = (job->called_ns - job->began_ns) / 1000;
+	head->upstream_us = upstream_us(job);
 	head->rate_limit = job->reserved.rate_limit;
 	head->rate_remaining = job->reserved.rate_remaining;
 	head->rate_reset_ms = job->reserved.rate_reset_ms;

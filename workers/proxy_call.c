@@ -40,7 +40,7 @@ call_again(struct job *job)
 
 	if (ms < 0)
 		return false;
-	metrics_add(METRIC_UPSTREAM_RETRIES, 1);
+	series_add(job_series(job), SERIES_UPSTREAM_RETRIES, 1);
 	loop_timer_set(job->proxy->loop, &job->step, ms, job_call_once, job);
 	return true;
 }
@@ -120,7 +120,7 @@ pass_error(struct job *job)
 static void
 alarm_operator(struct job *job)
 {
-	metrics_add(METRIC_UPSTREAM_ALARMS, 1);
+	series_add(job_series(job), SERIES_UPSTREAM_ALARMS, 1);
 	JOB_WARN(job, "upstream-refuses-us",
 		 "provider=%s status=%d remedy=\"check the key and the "
 		 "balance of the account\"",
@@ -181,7 +181,6 @@ call_over(struct job *job, const struct upstream_end *end)
 	job->call = NULL;
 	job->sends += end->sends;
 	job->is_sent = end->is_sent;
-	metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	loop_timer_clear(job->proxy->loop, &job->watch);
 	tell_breaker(job);
 	if (job->status >= 200 && job->status <= 299) {
@@ -369,8 +368,7 @@ job_call_once(void *ctx)
 		job_fail(job, err, NULL, wait_ms);
 		return;
 	}
-	metrics_add(METRIC_UPSTREAM_CALLS, 1);
-	metrics_add(METRIC_UPSTREAM_OPEN, 1);
+	series_add(job_series(job), SERIES_UPSTREAM_CALLS, 1);
 	watch_look(job, job->heard_ns);
 }
 

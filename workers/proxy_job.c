@@ -141,7 +141,6 @@ job_drop(struct job *job)
 	if (job->call) {
 		upstream_abort(job->call);
 		job_breaker_leaves(job);
-		metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	}
 	if (job->ask_id)
 		bus_cancel(job->proxy->bus, job->ask_id);

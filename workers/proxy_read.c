@@ -23,6 +23,7 @@ job_read_reset(struct job *job)
 	job->is_said_failed = false;
 	job->is_paused = false;
 	job->first_byte_ns = 0;
+	job->first_token_ns = 0;
 	job->text_bytes = 0;
 	job->text = STR_NONE;
 	job->model_said = STR_NONE;
@@ -152,6 +153,8 @@ on_event(void *ctx, const struct sse_event *event)
 		return false;
 	take_model(job, said.model);
 	job->text_bytes += said.text_bytes;
+	if (job->first_token_ns == 0 && said.text_bytes > 0)
+		job->first_token_ns = job->heard_ns;
 	job->is_done = said.is_done;
 	return pass_event(job, event, &said);
 }
@@ -240,6 +243,7 @@ job_settlement(struct job *job, const char *source, enum err err)
 	if (source)
 		settlement_count(job,
 				 job->is_sse && strcmp(source, "partial") == 0);
+	job_observe(job);
 }
 
 static const char *
@@ -279,7 +283,7 @@ job_fail(struct job *job, enum err err, const char *message,
 	/* Our own limits are not what stopped it. */
 	enum err said = err == ERR_RATE_LIMITED ? ERR_UPSTREAM_FAILED : err;
 
-	metrics_add(METRIC_UPSTREAM_ERRORS, 1);
+	series_add(job_series(job), SERIES_UPSTREAM_ERRORS, 1);
 	if (is_consumed && !job->is_sse && !job->is_said_failed)
 		job->text_bytes = job->in.n; /* nothing better is known */
 	job_settlement(job, is_consumed ? "partial" : NULL, said);
@@ -301,7 +305,6 @@ job_abandon(struct job *job)
 		upstream_abort(job->call);
 		job->call = NULL;
 		job_breaker_leaves(job);
-		metrics_add(METRIC_UPSTREAM_OPEN, -1);
 	}
 	job_settlement(job, is_consumed ? "partial" : NULL,
 		       is_consumed ? ERR_OK : ERR_CANCELLED_BY_CALLER);

@@ -23,7 +23,7 @@ TEST(proxy_json_is_reserved_passed_on_and_settled)
 	CHECK_STR(reply.head.content_type, STR("application/json"));
 	CHECK_STR(reply.head.provider, STR("openai"));
 	CHECK_INT(reply.head.rate_remaining, 99);
-	CHECK(reply.head.overhead_us > 0);
+	CHECK(reply.head.upstream_us > 0);
 	CHECK_STR(buf_str(&reply.body), STR(ANSWER));
 
 	CHECK_INT(house.reserves, 1);

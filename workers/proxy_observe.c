@@ -1,0 +1,66 @@
+/*
+ * proxy_observe: what the proxy knows for /metrics: how long providers took,
+ * what is open at them, which of the vendor's keys may be used. Gauges are read
+ * off the jobs and keys when they are asked for. See proxy.h.
+ */
+#include "lib/clock.h"
+#include "workers/proxy.h"
+
+#define NS_PER_US 1000
+
+/* The model had a price when the request was admitted. */
+void
+job_observe(const struct job *job)
+{
+	struct series_subject *model;
+
+	if (job->sends == 0 || job->is_count)
+		return;
+	model = series_model(str_of(job->row->name), job->model);
+	series_observe(model, SERIES_AI_UPSTREAM,
+		       (clock_mono_ns() - job->called_ns) / NS_PER_US);
+	if (job->first_token_ns)
+		series_observe(model, SERIES_AI_FIRST_TOKEN,
+			       (job->first_token_ns - job->called_ns) /
+				   NS_PER_US);
+}
+
+static void
+observe_keys(const struct key_pool *pool)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	series_forget(SERIES_ABOUT_KEY);
+	for (unsigned i = 0; i < pool->count; i++) {
+		const struct pool_key *key = &pool->keys[i];
+		struct series_subject *subject =
+		    series_key(str_of(provider_rows[key->provider].name),
+			       str_of(key->name));
+
+		series_set(subject, SERIES_KEY_AVAILABLE,
+			   key->rests_until_ms <= now_ms);
+	}
+}
+
+void
+proxy_observe(void *state)
+{
+	const struct proxy *proxy = state;
+
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+		struct series_subject *provider;
+
+		if (!provider_is_on(&proxy->providers, &provider_rows[i]))
+			continue;
+		provider = series_provider(str_of(provider_rows[i].name));
+		series_set(provider, SERIES_UPSTREAM_OPEN, 0);
+		series_set(provider, SERIES_AI_STREAMS, 0);
+	}
+	for (const struct job *job = proxy->jobs; job; job = job->next) {
+		if (job->call == NULL)
+			continue;
+		series_add(job_series(job), SERIES_UPSTREAM_OPEN, 1);
+		series_add(job_series(job), SERIES_AI_STREAMS, job->is_sse);
+	}
+	observe_keys(&proxy->keys.pool);
+}
