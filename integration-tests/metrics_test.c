@@ -194,11 +194,24 @@ TEST_LIMITED(metrics_show_how_it_stands, 60)
 	CHECK(client_event(&client, &answer));
 	answer_free(&answer);
 	chat(&answer, &house,
-	     &(struct chat){
-		 .key = key, .model = DEEPSEEK_MODEL, .script = "status=401"});
+	     &(struct chat){.key = key,
+			    .model = DEEPSEEK_MODEL,
+			    .script = "status=401 retry-after-ms=60000"});
 	CHECK_INT(answer.status, 502);
 	answer_free(&answer);
+	for (int i = 0; i < 4; i++) { /* three calls each */
+		chat(&answer, &house,
+		     &(struct chat){.key = key,
+				    .model = CLAUDE_MODEL,
+				    .script = "status=500"});
+		CHECK(answer.status >= 502);
+		answer_free(&answer);
+	}
 	page = metrics(&house, &answer);
+	check_sum(page, "chatello_provider_breaker_state",
+		  "provider=\"openai\"", NULL, 0);
+	CHECK(exposition_sum(page, "chatello_provider_breaker_state",
+			     "provider=\"anthropic\"", NULL) > 0);
 	check_sum(page, "chatello_up", NULL, NULL, 6 * MICRO);
 	check_sum(page, "chatello_up", "process=\"edge-1\"", NULL, 1 * MICRO);
 	check_sum(page, "chatello_ai_open_streams", "provider=\"openai\"", NULL,

@@ -1,7 +1,8 @@
 /*
  * proxy_observe: what the proxy knows for /metrics: how long providers took,
- * what is open at them, which of the vendor's keys may be used. Gauges are read
- * off the jobs and keys when they are asked for. See proxy.h.
+ * what is open at them, whether they are called and with which of the vendor's
+ * keys. Gauges are read off the jobs, breakers and keys when they are asked
+ * for. See proxy.h.
  */
 #include "lib/clock.h"
 #include "workers/proxy.h"
@@ -47,6 +48,9 @@ proxy_observe(void *state)
 {
 	const struct proxy *proxy = state;
 
+	static const int64_t breaker_states[] = {
+	    [BREAKER_CLOSED] = 0, [BREAKER_HALF_OPEN] = 1, [BREAKER_OPEN] = 2};
+
 	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
 		struct series_subject *provider;
 
@@ -55,6 +59,8 @@ proxy_observe(void *state)
 		provider = series_provider(str_of(provider_rows[i].name));
 		series_set(provider, SERIES_UPSTREAM_OPEN, 0);
 		series_set(provider, SERIES_AI_STREAMS, 0);
+		series_set(provider, SERIES_BREAKER,
+			   breaker_states[proxy_breaker_state(proxy, i)]);
 	}
 	for (const struct job *job = proxy->jobs; job; job = job->next) {
 		if (job->call == NULL)
