@@ -11,6 +11,25 @@
 #define DIR_BYTES 4096
 #define PAGE_BYTES_MAX (4u << 20)
 
+/* Commits what a ledger journalled that is no longer there; one that runs does
+ * so itself, soon. */
+static enum err
+catch_up(struct store *store, struct why *why)
+{
+	struct store_lease lease;
+	bool is_behind = false;
+	enum err e = store_is_behind(store, &is_behind);
+
+	if (e != ERR_OK || !is_behind)
+		return e;
+	e = store_lease_take(store, &lease, why);
+	if (e == ERR_STORE_LOCKED)
+		return ERR_OK;
+	if (e == ERR_OK)
+		store_lease_release(store, &lease);
+	return e;
+}
+
 enum err
 reading_open(struct reading *reading, const struct conf *conf, struct why *why)
 {
@@ -18,12 +37,19 @@ reading_open(struct reading *reading, const struct conf *conf, struct why *why)
 	struct store_conf store_conf = {
 	    .engine = "lmdb", .dir = dir, .map_bytes = conf->map_bytes};
 
+	enum err e;
+
 	*reading = (struct reading){NULL, NULL};
 	if ((size_t)snprintf(dir, sizeof(dir), "%s/store", conf->data) >=
 	    sizeof(dir))
 		return why_set(why, ERR_CONFIG,
 			       "the data folder's path is too long");
-	return store_open(&reading->store, &store_conf, why);
+	e = store_open(&reading->store, &store_conf, why);
+	if (e == ERR_OK)
+		e = catch_up(reading->store, why);
+	if (e != ERR_OK)
+		reading_close(reading);
+	return e;
 }
 
 enum err

@@ -4,12 +4,15 @@
  * it serves again within a second. KILLS=n in the environment (default 20);
  * KILL_SEED picks the order.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "integration-tests/ask.h"
 
@@ -78,8 +81,10 @@ recovery_ms(const struct house *house, const char *key)
 	return now_ms() - began;
 }
 
+/* Every answer of 200 is in the ledger, once; may_be_open: its settlement may
+ * have died with the proxy, and nobody has closed it yet. */
 static void
-check_ledger(const struct loader *loaders)
+check_ledger(const struct loader *loaders, bool may_be_open)
 {
 	json_t *ledger = house_ledger(), *line;
 	json_t *by_id = json_object();
@@ -101,20 +106,23 @@ check_ledger(const struct loader *loaders)
 
 			if (!loaders[l].is_answered[n])
 				continue;
-			snprintf(id, sizeof(id), "load-%d-%d", l, n);
+			snprintf(id, sizeof(id), "load-%d-%d",
+				 loaders[l].number, n);
 			status =
 			    json_str_at(json_object_get(by_id, id), "status");
 			/* interrupted: its answer left, its settlement died
 			 * with the proxy; it counts as used */
 			if (!str_eq(status, STR("settled")) &&
-			    !str_eq(status, STR("interrupted"))) {
+			    !str_eq(status, STR("interrupted")) &&
+			    !(may_be_open && str_eq(status, STR("reserved")))) {
 				fprintf(stderr, "%s is %.*s\n", id,
 					STR_ARG(status));
 				lost++;
 			}
 		}
 	CHECK_INT(lost, 0);
-	CHECK_INT(left, 0);
+	if (!may_be_open)
+		CHECK_INT(left, 0);
 	json_decref(by_id);
 	json_decref(ledger);
 }
@@ -163,6 +171,90 @@ check_counts(const char *key)
 	json_decref(ledger);
 }
 
+/* first: the number of the first one, for ids of their own. */
+static void
+loaders_start(struct loader *loaders, int first, const struct house *house,
+	      const char *key)
+{
+	atomic_store(&is_over, false);
+	for (int i = 0; i < LOADERS; i++) {
+		loaders[i] = (struct loader){
+		    .house = house,
+		    .key = key,
+		    .number = first + i,
+		    .is_answered = calloc(ANSWERS_MAX, sizeof(bool))};
+		CHECK(pthread_create(&loaders[i].thread, NULL, load,
+				     &loaders[i]) == 0);
+	}
+}
+
+static long long
+loaders_join(struct loader *loaders)
+{
+	long long answered = 0;
+
+	atomic_store(&is_over, true);
+	for (int i = 0; i < LOADERS; i++) {
+		pthread_join(loaders[i].thread, NULL);
+		answered += loaders[i].answered;
+	}
+	return answered;
+}
+
+static void
+loaders_free(struct loader *loaders)
+{
+	for (int i = 0; i < LOADERS; i++)
+		free(loaders[i].is_answered);
+}
+
+/* Until the ledger is gone, too: it dies by the launcher's death. */
+static void
+wait_for_ledger(void)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/store/writer.lock",
+		 getenv("CHATELLO_DATA"));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_INT(flock(fd, LOCK_EX), 0);
+	close(fd);
+}
+
+/* All processes at once. What the ledger had only journalled is there for the
+ * tools, and for the next ledger. */
+TEST_LIMITED(kill_of_the_whole_house_loses_no_answer, 120)
+{
+	static struct loader loaders[LOADERS];
+	struct house house;
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	for (int round = 0; round < 3; round++) {
+		house_up(&house);
+		loaders_start(loaders, round * LOADERS, &house, key);
+		poll(NULL, 0, 2 * BETWEEN_KILLS_MS);
+		CHECK(kill(house.up, SIGKILL) == 0);
+		CHECK_INT(wait_for(house.up), 128 + SIGKILL);
+		close(house.up_out);
+		house.up = 0;
+		CHECK(loaders_join(loaders) > 0);
+		wait_for_ledger();
+		check_ledger(loaders, true);
+		check_log();
+		house_up(&house);
+		CHECK(recovery_ms(&house, key) < RECOVERY_MS);
+		CHECK_INT(house_down(&house), 0);
+		check_ledger(loaders, false);
+		check_counts(key);
+		loaders_free(loaders);
+	}
+}
+
 TEST_LIMITED(kill_random_processes_under_load, 1200)
 {
 	static struct loader loaders[LOADERS];
@@ -181,15 +273,7 @@ TEST_LIMITED(kill_random_processes_under_load, 1200)
 	const char *key = house_license("big");
 
 	house_up(&house);
-	for (int i = 0; i < LOADERS; i++) {
-		loaders[i] = (struct loader){
-		    .house = &house,
-		    .key = key,
-		    .number = i,
-		    .is_answered = calloc(ANSWERS_MAX, sizeof(bool))};
-		CHECK(pthread_create(&loaders[i].thread, NULL, load,
-				     &loaders[i]) == 0);
-	}
+	loaders_start(loaders, 0, &house, key);
 	for (int i = 0; i < kills; i++) {
 		const char *name;
 		long long ms;
@@ -203,11 +287,7 @@ TEST_LIMITED(kill_random_processes_under_load, 1200)
 			name, ms);
 		worst = ms > worst ? ms : worst;
 	}
-	atomic_store(&is_over, true);
-	for (int i = 0; i < LOADERS; i++) {
-		pthread_join(loaders[i].thread, NULL);
-		answered += loaders[i].answered;
-	}
+	answered = loaders_join(loaders);
 	printf("%d kills, %lld answers of 200, serving again in at most "
 	       "%lld ms\n",
 	       kills, answered, worst);
@@ -220,11 +300,10 @@ TEST_LIMITED(kill_random_processes_under_load, 1200)
 	CHECK(json_is_true(json_at(replayed, "identical")));
 	json_decref(replayed);
 	CHECK_INT(house_down(&house), 0);
-	check_ledger(loaders);
+	check_ledger(loaders, false);
 	check_log();
 	check_counts(key);
 	CHECK(answered > kills);
 	CHECK(worst <= RECOVERY_MS);
-	for (int i = 0; i < LOADERS; i++)
-		free(loaders[i].is_answered);
+	loaders_free(loaders);
 }

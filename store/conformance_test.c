@@ -258,6 +258,83 @@ CONFORM(an_old_head_and_an_old_lease_are_fenced)
 	CHECK_STR(read_one(f, "k"), STR("v"));
 }
 
+static enum err
+journal_one(struct fixture *f, uint64_t head, const char *key, const char *text)
+{
+	struct store_write write = {str_of(key),
+				    text ? str_of(text) : STR_NONE};
+	struct str event = STR("e");
+	struct store_group group = {&write, 1, &event, 1};
+
+	return store_journal(f->store, &f->lease, head, &group);
+}
+
+static bool
+is_behind(struct fixture *f)
+{
+	bool is;
+
+	CHECK_OK(store_is_behind(f->store, &is));
+	return is;
+}
+
+CONFORM(what_was_journalled_is_the_next_lease_s)
+{
+	CHECK_OK(write_one(f, "gone", STR("0")));
+	CHECK(!is_behind(f));
+	CHECK_OK(journal_one(f, 0, "a", "1"));
+	CHECK_OK(journal_one(f, 1, "gone", NULL));
+	CHECK_OK(journal_one(f, 2, "a", "2"));
+	CHECK(is_behind(f));
+	CHECK(read_one(f, "a").p == NULL);
+	CHECK_STR(read_one(f, "gone"), STR("0"));
+	store_lease_release(f->store, &f->lease);
+	CHECK(is_behind(f));
+	CHECK_OK(store_lease_take(f->store, &f->lease, NULL));
+	CHECK(!is_behind(f));
+	CHECK_STR(read_one(f, "a"), STR("2"));
+	CHECK(read_one(f, "gone").p == NULL);
+	CHECK_OK(store_head(f->store, &f->head));
+	CHECK_INT(f->head, 3);
+	CHECK_OK(journal_one(f, 3, "a", "3"));
+}
+
+CONFORM(a_commit_takes_the_journal_s_place)
+{
+	struct store_write write = {STR("a"), STR("both")};
+	struct str events[] = {STR("e"), STR("f")};
+	struct store_group group = {&write, 1, events, 2};
+
+	CHECK_OK(journal_one(f, 0, "a", "1"));
+	CHECK_OK(store_commit(f->store, &f->lease, &f->head, &group));
+	CHECK_INT(f->head, 2);
+	CHECK(!is_behind(f));
+	store_lease_release(f->store, &f->lease);
+	CHECK_OK(store_lease_take(f->store, &f->lease, NULL));
+	CHECK_STR(read_one(f, "a"), STR("both"));
+	CHECK_OK(store_head(f->store, &f->head));
+	CHECK_INT(f->head, 2);
+	CHECK_OK(journal_one(f, 2, "b", "1"));
+	store_lease_release(f->store, &f->lease);
+	CHECK_OK(store_lease_take(f->store, &f->lease, NULL));
+	CHECK_STR(read_one(f, "b"), STR("1"));
+}
+
+CONFORM(an_old_head_and_an_old_lease_do_not_journal)
+{
+	struct store_lease old = f->lease;
+
+	CHECK_OK(journal_one(f, 0, "a", "1"));
+	CHECK_ERR(journal_one(f, 0, "a", "2"), ERR_FENCED);
+	CHECK_ERR(journal_one(f, 2, "a", "2"), ERR_FENCED);
+	store_lease_release(f->store, &f->lease);
+	CHECK_ERR(journal_one(f, 1, "a", "2"), ERR_FENCED);
+	CHECK_OK(store_lease_take(f->store, &f->lease, NULL));
+	CHECK_STR(read_one(f, "a"), STR("1"));
+	f->lease = old;
+	CHECK_ERR(journal_one(f, 1, "a", "2"), ERR_FENCED);
+}
+
 CONFORM(the_lease_has_one_holder)
 {
 	struct store_lease second = {0};

@@ -71,6 +71,10 @@ struct engine_ops {
 	/* As store_commit. Checks token and head inside its transaction. */
 	enum err (*commit)(void *engine, uint64_t token, uint64_t *head,
 			   const struct engine_group *group);
+	/* As store_journal and store_is_behind (inside a view). */
+	enum err (*journal)(void *engine, uint64_t token, uint64_t head,
+			    const struct store_group *group);
+	enum err (*is_behind)(void *engine, bool *is_behind);
 
 	enum err (*space)(void *engine, struct engine_space *out);
 	enum err (*check_readers)(void *engine, unsigned *cleared);

@@ -11,6 +11,10 @@
 #include "store/records.h"
 
 #define GROUP_WRITES_MAX 65536u
+/* Journalled and not committed; more go with a commit. Few enough that the
+ * commit takes a few ms. */
+#define GROUP_LATE_MAX 4096u
+#define GROUP_LATE_BYTES (1u << 20)
 /* What is remembered over commits, so that it is not read again. */
 #define GROUP_KEPT 16384u
 #define GROUP_KEPT_BYTES (4u << 20)
@@ -48,9 +52,19 @@ struct group_mark {
 struct group_mark group_mark(const struct group *group);
 void group_undo(struct group *group, struct group_mark mark);
 
-/* Commits what has gathered (nothing: OK without a flush). On an error nothing
- * was written (but see ERR_COMMIT_UNKNOWN), and nothing waits any more. */
+/* Takes back all that is not durable. */
+void group_undo_all(struct group *group);
+
+/* Commits what has gathered and what was journalled (nothing: OK without a
+ * flush). On an error nothing was written (but see ERR_COMMIT_UNKNOWN), and
+ * what has gathered is taken back. */
 enum err group_commit(struct group *group);
+/* Makes it durable only: loads see it, readers of the store do with the next
+ * commit. Commits when that is due. Errors as group_commit's. */
+enum err group_journal(struct group *group);
+/* Something was journalled that is not committed. */
+bool group_is_late(const struct group *group);
+/* Since the last commit or journal. */
 bool group_is_empty(const struct group *group);
 bool group_has_events(const struct group *group);
 /* The log's newest number once the group is committed. */

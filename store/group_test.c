@@ -305,6 +305,7 @@ TEST(random_use_agrees_with_a_model)
 {
 	enum { KEYS = 40 };
 	int committed[KEYS] = {0}, now[KEYS] = {0}, marked[KEYS] = {0};
+	int durable[KEYS] = {0};
 	struct group_mark mark = {0, 0};
 	unsigned seed = 11;
 	char name[8], text[12];
@@ -328,10 +329,22 @@ TEST(random_use_agrees_with_a_model)
 		} else if (dice < 76) {
 			group_undo(group, mark);
 			memcpy(now, marked, sizeof(now));
-		} else if (dice < 78) {
-			CHECK_OK(group_commit(group));
-			memcpy(committed, now, sizeof(now));
+		} else if (dice < 82) {
+			CHECK_OK(dice < 78 ? group_commit(group)
+					   : group_journal(group));
+			if (!group_is_late(group))
+				memcpy(committed, now, sizeof(now));
+			memcpy(durable, now, sizeof(now));
 			memcpy(marked, now, sizeof(now));
+			mark = group_mark(group);
+		} else if (dice < 83) { /* a kill */
+			group_close(group);
+			store_lease_release(store, &lease);
+			CHECK_OK(store_lease_take(store, &lease, NULL));
+			CHECK_OK(group_open(&group, store, &lease));
+			memcpy(committed, durable, sizeof(now));
+			memcpy(now, durable, sizeof(now));
+			memcpy(marked, durable, sizeof(now));
 			mark = group_mark(group);
 		} else {
 			got = seen(name);
@@ -347,7 +360,86 @@ TEST(random_use_agrees_with_a_model)
 	tear_down();
 }
 
+TEST(what_was_journalled_is_loaded_and_committed_once)
+{
+	struct event event;
+
+	set_up();
+	schema_clear(&event_schema, &event);
+	put("a", "1");
+	put("b", "1");
+	CHECK_OK(group_event(group, &event));
+	CHECK_OK(group_journal(group));
+	CHECK(group_is_late(group) && group_is_empty(group));
+	CHECK(!group_has_events(group));
+	CHECK_INT(group_seq(group), 1);
+	CHECK(stored("a").p == NULL);
+	CHECK_STR(seen("a"), STR("1"));
+	put("a", "2");
+	drop("b");
+	CHECK_OK(group_event(group, &event));
+	group_undo_all(group); /* not what is durable */
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK_INT(group_seq(group), 1);
+	drop("b");
+	CHECK_OK(group_journal(group));
+	put("a", "3");
+	CHECK_OK(group_event(group, &event));
+	CHECK_OK(group_commit(group));
+	CHECK(!group_is_late(group));
+	CHECK_STR(stored("a"), STR("3"));
+	CHECK(stored("b").p == NULL);
+	CHECK_INT(group_seq(group), 2);
+	tear_down();
+}
+
+/* Behind the limits a journalled group is committed, and nothing is lost. */
+TEST(what_is_late_has_its_limits)
+{
+	char name[16];
+	bool was_committed = false;
+
+	set_up();
+	for (int i = 0; i < 3 * (int)GROUP_LATE_MAX; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		put(name, name);
+		CHECK_OK(group_journal(group));
+		was_committed |= !group_is_late(group);
+	}
+	CHECK(was_committed);
+	CHECK_OK(group_commit(group));
+	for (int i = 0; i < 3 * (int)GROUP_LATE_MAX; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		CHECK_STR(stored(name), str_of(name));
+		arena_reset(&arena);
+	}
+	tear_down();
+}
+
 #ifdef CHATELLO_FAULTS
+TEST(a_journal_that_failed_takes_its_turn_back)
+{
+	set_up();
+	put("a", "1");
+	CHECK_OK(group_journal(group));
+	put("a", "2");
+	put("b", "2");
+	fault_set("store-full:1");
+	CHECK_ERR(group_journal(group), ERR_STORE_FULL);
+	CHECK(group_is_empty(group) && group_is_late(group));
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK(seen("b").p == NULL);
+	put("b", "3");
+	fault_set("store-full:1");
+	CHECK_ERR(group_commit(group), ERR_STORE_FULL);
+	fault_set(NULL);
+	CHECK(group_is_late(group));
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("a"), STR("1"));
+	CHECK(stored("b").p == NULL);
+	tear_down();
+}
+
 TEST(a_commit_that_failed_leaves_an_empty_group_that_goes_on)
 {
 	set_up();

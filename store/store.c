@@ -460,11 +460,10 @@ sort_writes(struct store *store, const struct store_group *group)
 	return ERR_OK;
 }
 
-enum err
-store_commit(struct store *store, const struct store_lease *lease,
-	     uint64_t *head, const struct store_group *group)
+static enum err
+may_write(struct store *store, const struct store_lease *lease,
+	  const struct store_group *group)
 {
-	struct engine_group sorted;
 	enum err err;
 
 	assert(!store->is_viewing);
@@ -475,9 +474,45 @@ store_commit(struct store *store, const struct store_lease *lease,
 		err = refresh_space(store);
 	if (err != ERR_OK)
 		return err;
-	if (is_disk_short(&store->space) || fault("store-full"))
-		return ERR_STORE_FULL;
-	err = sort_writes(store, group);
+	return is_disk_short(&store->space) || fault("store-full")
+		   ? ERR_STORE_FULL
+		   : ERR_OK;
+}
+
+enum err
+store_journal(struct store *store, const struct store_lease *lease,
+	      uint64_t head, const struct store_group *group)
+{
+	enum err err = may_write(store, lease, group);
+
+	return err == ERR_OK ? store->ops->journal(store->engine, lease->token,
+						   head, group)
+			     : err;
+}
+
+enum err
+store_is_behind(struct store *store, bool *is_behind)
+{
+	enum err err;
+	bool is_own;
+
+	err = borrow_view(store, &is_own);
+	if (err != ERR_OK)
+		return err;
+	err = store->ops->is_behind(store->engine, is_behind);
+	return_view(store, is_own);
+	return err;
+}
+
+enum err
+store_commit(struct store *store, const struct store_lease *lease,
+	     uint64_t *head, const struct store_group *group)
+{
+	struct engine_group sorted;
+	enum err err = may_write(store, lease, group);
+
+	if (err == ERR_OK)
+		err = sort_writes(store, group);
 	if (err != ERR_OK)
 		return err;
 	sorted = (struct engine_group){store->sorted, group->write_count,

@@ -94,6 +94,19 @@ struct store_group {
 enum err store_commit(struct store *store, const struct store_lease *lease,
 		      uint64_t *head, const struct store_group *group);
 
+/* Makes the group durable without anybody, this handle included, reading it
+ * yet; costs a small part of a commit. head: the store's, and the events of
+ * what was journalled since its last commit. The next store_commit must
+ * contain all that was journalled since the one before it: each key in its last
+ * state, each event in order. A lease that is taken before that finds it
+ * committed. ERR_OVERLOADED: the journal is full, commit. ERR_COMMIT_UNKNOWN,
+ * ERR_FENCED, ERR_STORE_FULL: as store_commit. */
+enum err store_journal(struct store *store, const struct store_lease *lease,
+		       uint64_t head, const struct store_group *group);
+/* Something was journalled and is not committed: by a writer that is still
+ * there, or until the next one takes the lease. */
+enum err store_is_behind(struct store *store, bool *is_behind);
+
 struct store_state {
 	uint64_t head_seq;
 	int64_t used_bytes;

@@ -54,11 +54,15 @@ lmdb_err(int rc)
 enum err
 lmdb_root_of(struct str sealed, struct root *root)
 {
-	if (sealed.n != ROOT_BYTES + ENGINE_SEAL_BYTES ||
+	const char *bytes = sealed.p + ENGINE_SEAL_BYTES;
+	bool is_first = sealed.n == ROOT_BYTES_FIRST + ENGINE_SEAL_BYTES;
+
+	if ((!is_first && sealed.n != ROOT_BYTES + ENGINE_SEAL_BYTES) ||
 	    !engine_is_sound(ENGINE_KV, FIRST_KEY, sealed))
 		return ERR_STORE_CORRUPT;
-	root->token = engine_get_u64(sealed.p + ENGINE_SEAL_BYTES);
-	root->head = engine_get_u64(sealed.p + ENGINE_SEAL_BYTES + 8);
+	root->token = engine_get_u64(bytes);
+	root->head = engine_get_u64(bytes + 8);
+	root->number = is_first ? 0 : engine_get_u64(bytes + 16);
 	return ERR_OK;
 }
 
@@ -124,7 +128,7 @@ open_tables(struct lmdb *lmdb, MDB_txn *txn, unsigned flags)
 static int
 make_tables(struct lmdb *lmdb)
 {
-	struct root root = {0, 0};
+	struct root root = {0};
 	MDB_val key = val_of(FIRST_KEY), value;
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
@@ -226,6 +230,7 @@ lmdb_open(void **engine, const struct store_conf *conf, struct why *why)
 	if (lmdb == NULL)
 		return why_set(why, ERR_NO_MEMORY, "out of memory");
 	lmdb->lock_fd = -1;
+	lmdb->journal.fd = -1;
 	memcpy(lmdb->dir, conf->dir, strlen(conf->dir) + 1);
 	rc = mdb_env_create(&lmdb->env);
 	if (rc != 0) {
@@ -262,6 +267,8 @@ const struct engine_ops engine_lmdb = {
     .lease_take = lmdb_lease_take,
     .lease_release = lmdb_lease_release,
     .commit = lmdb_commit,
+    .journal = lmdb_journal,
+    .is_behind = lmdb_is_behind,
     .space = lmdb_space,
     .check_readers = lmdb_check_readers,
 };

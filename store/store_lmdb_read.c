@@ -207,14 +207,20 @@ lmdb_count(void *engine, enum engine_table table, uint64_t *rows)
 }
 
 enum err
+lmdb_root(struct lmdb *lmdb, struct root *root)
+{
+	struct str sealed;
+	enum err err = get_one(lmdb, FIRST_KEY, &sealed);
+
+	return err == ERR_OK ? lmdb_root_of(sealed, root) : err;
+}
+
+enum err
 lmdb_head(void *engine, uint64_t *seq)
 {
 	struct root root;
-	struct str sealed;
-	enum err err = get_one(engine, FIRST_KEY, &sealed);
+	enum err err = lmdb_root(engine, &root);
 
-	if (err == ERR_OK)
-		err = lmdb_root_of(sealed, &root);
 	if (err == ERR_OK)
 		*seq = root.head;
 	return err;

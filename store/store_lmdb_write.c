@@ -37,6 +37,7 @@ put_root(MDB_cursor *cursor, const struct root *root)
 
 	engine_put_u64(bytes, root->token);
 	engine_put_u64(bytes + 8, root->head);
+	engine_put_u64(bytes + 16, root->number);
 	return put(cursor, ENGINE_KV, &write);
 }
 
@@ -69,17 +70,15 @@ put_events(MDB_cursor *cursor, uint64_t seq, const struct engine_group *group)
 
 /* All puts in key order with one cursor, which stays near; then, without any
  * cursor open, the deletes. */
-static int
-put_group(struct lmdb *lmdb, MDB_txn *txn, const struct root *root,
-	  const struct engine_group *group)
+enum err
+lmdb_put_group(struct lmdb *lmdb, MDB_txn *txn, const struct root *root,
+	       const struct engine_group *group)
 {
 	MDB_cursor *kv = NULL, *ev = NULL;
 	int rc = mdb_cursor_open(txn, lmdb->tables[ENGINE_KV], &kv);
 
 	if (rc == 0)
 		rc = mdb_cursor_open(txn, lmdb->tables[ENGINE_EV], &ev);
-	if (rc == 0 && group->event_count > 0)
-		rc = put_root(kv, root);
 	for (size_t i = 0; i < group->write_count && rc == 0; i++)
 		if (group->writes[i]->value.p)
 			rc = put(kv, ENGINE_KV, group->writes[i]);
@@ -95,7 +94,7 @@ put_group(struct lmdb *lmdb, MDB_txn *txn, const struct root *root,
 		if (rc == MDB_NOTFOUND)
 			rc = 0;
 	}
-	return rc;
+	return lmdb_err(rc);
 }
 
 /* Our first record, and at the making also the last. */
@@ -144,7 +143,7 @@ lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 	    const struct engine_group *group)
 {
 	struct lmdb *lmdb = engine;
-	struct root root = {0, 0};
+	struct root root = {0};
 	MDB_txn *txn;
 	enum err err;
 	int rc;
@@ -159,8 +158,14 @@ lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 	    (lmdb->lock_fd < 0 || root.token != token || root.head != *head))
 		err = ERR_FENCED;
 	if (err == ERR_OK) {
+		bool is_root_new = group->event_count > 0 ||
+				   root.number != lmdb->journal.number;
+
 		root.head += group->event_count;
-		err = lmdb_err(put_group(lmdb, txn, &root, group));
+		root.number = lmdb->journal.number;
+		err = lmdb_put_group(lmdb, txn, &root, group);
+		if (err == ERR_OK && is_root_new)
+			err = lmdb_err(lmdb_put_own(lmdb, txn, &root, false));
 	}
 	if (err == ERR_OK && fault("store-flush"))
 		err = ERR_COMMIT_UNKNOWN;
@@ -169,8 +174,10 @@ lmdb_commit(void *engine, uint64_t token, uint64_t *head,
 		return err;
 	}
 	err = outcome_of_commit(lmdb, mdb_txn_commit(txn));
-	if (err == ERR_OK)
+	if (err == ERR_OK) {
 		*head = root.head;
+		lmdb_journal_begin(lmdb, &root);
+	}
 	return err;
 }
 
@@ -184,6 +191,7 @@ lmdb_lease_release(void *engine)
 	if (lmdb->lock_fd >= 0)
 		close(lmdb->lock_fd);
 	lmdb->lock_fd = -1;
+	lmdb_journal_close(lmdb);
 }
 
 static enum err
@@ -202,10 +210,11 @@ lock(struct lmdb *lmdb, struct why *why)
 	return err;
 }
 
+/* A new token, behind what the last one journalled. */
 static enum err
 next_token(struct lmdb *lmdb, uint64_t *token)
 {
-	struct root root = {0, 0};
+	struct root root = {0};
 	MDB_txn *txn;
 	enum err err;
 	int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
@@ -213,8 +222,11 @@ next_token(struct lmdb *lmdb, uint64_t *token)
 	if (rc != 0)
 		return lmdb_err(rc);
 	err = read_root(lmdb, txn, &root);
+	if (err == ERR_OK)
+		err = lmdb_journal_replay(lmdb, txn, &root);
 	if (err == ERR_OK) {
 		root.token++;
+		root.number = 0;
 		err = lmdb_err(lmdb_put_own(lmdb, txn, &root, false));
 	}
 	if (err != ERR_OK) {
@@ -222,8 +234,10 @@ next_token(struct lmdb *lmdb, uint64_t *token)
 		return err;
 	}
 	err = outcome_of_commit(lmdb, mdb_txn_commit(txn));
-	if (err == ERR_OK)
+	if (err == ERR_OK) {
 		*token = root.token;
+		lmdb_journal_begin(lmdb, &root);
+	}
 	return err;
 }
 
@@ -238,7 +252,11 @@ lmdb_lease_take(void *engine, uint64_t *token, struct why *why)
 	err = next_token(lmdb, token);
 	if (err != ERR_OK) {
 		lmdb_lease_release(lmdb);
-		return why_set(why, err, "cannot write to the store in %s: %s",
+		return why_set(why, err,
+			       err == ERR_STORE_CORRUPT
+				   ? "the store's journal in %s is damaged "
+				     "(%s): restore a backup"
+				   : "cannot write to the store in %s: %s",
 			       lmdb->dir, err_text(err));
 	}
 	return ERR_OK;

@@ -26,8 +26,22 @@ struct memory {
 	struct table tables[ENGINE_TABLES];
 	uint64_t token;
 	uint64_t head;
+	struct row *journal; /* what was journalled, in its order */
+	struct row **journal_end;
+	uint64_t journal_head; /* with the journal's events */
 	int64_t used_bytes;
 };
+
+static void
+free_list(struct row *row)
+{
+	while (row) {
+		struct row *next = row->next;
+
+		free(row);
+		row = next;
+	}
+}
 
 static enum err
 memory_open(void **engine, const struct store_conf *conf, struct why *why)
@@ -37,6 +51,7 @@ memory_open(void **engine, const struct store_conf *conf, struct why *why)
 	(void)conf;
 	if (memory == NULL)
 		return why_set(why, ERR_NO_MEMORY, "out of memory");
+	memory->journal_end = &memory->journal;
 	*engine = memory;
 	return ERR_OK;
 }
@@ -46,6 +61,7 @@ memory_close(void *engine)
 {
 	struct memory *memory = engine;
 
+	free_list(memory->journal);
 	for (int t = 0; t < ENGINE_TABLES; t++) {
 		for (size_t i = 0; i < memory->tables[t].count; i++)
 			free(memory->tables[t].rows[i]);
@@ -162,22 +178,6 @@ memory_head(void *engine, uint64_t *seq)
 	return ERR_OK;
 }
 
-static enum err
-memory_lease_take(void *engine, uint64_t *token, struct why *why)
-{
-	struct memory *memory = engine;
-
-	(void)why;
-	*token = ++memory->token;
-	return ERR_OK;
-}
-
-static void
-memory_lease_release(void *engine)
-{
-	(void)engine;
-}
-
 /* A value that is absent makes a row that takes away. */
 static struct row *
 row_new(enum engine_table table, struct str key, struct str value)
@@ -247,17 +247,6 @@ apply(struct memory *memory, struct row *row)
 	*slot = row;
 }
 
-static void
-free_list(struct row *row)
-{
-	while (row) {
-		struct row *next = row->next;
-
-		free(row);
-		row = next;
-	}
-}
-
 /* The group's rows in their order; false (and none) without memory. */
 static bool
 make_rows(const struct engine_group *group, uint64_t head, struct row **first)
@@ -286,6 +275,14 @@ fail:
 	return false;
 }
 
+static void
+journal_empty(struct memory *memory)
+{
+	free_list(memory->journal);
+	memory->journal = NULL;
+	memory->journal_end = &memory->journal;
+}
+
 /* All new rows are made first, so that applying cannot fail. */
 static enum err
 memory_commit(void *engine, uint64_t token, uint64_t *head,
@@ -309,8 +306,75 @@ memory_commit(void *engine, uint64_t token, uint64_t *head,
 		row = next;
 	}
 	memory->head += group->event_count;
-	*head = memory->head;
+	journal_empty(memory);
+	memory->journal_head = *head = memory->head;
 	return ERR_OK;
+}
+
+static enum err
+memory_journal(void *engine, uint64_t token, uint64_t head,
+	       const struct store_group *group)
+{
+	struct memory *memory = engine;
+	struct engine_group out = {.write_count = group->write_count,
+				   .events = group->events,
+				   .event_count = group->event_count};
+	const struct store_write **writes;
+	struct row *rows = NULL;
+	bool is_made;
+
+	if (token != memory->token || head != memory->journal_head)
+		return ERR_FENCED;
+	if (fault("store-flush"))
+		return ERR_COMMIT_UNKNOWN;
+	writes = malloc((group->write_count + 1) * sizeof(*writes));
+	for (size_t i = 0; writes && i < group->write_count; i++)
+		writes[i] = &group->writes[i];
+	out.writes = writes;
+	is_made = writes && make_rows(&out, head, &rows);
+	free(writes);
+	if (!is_made)
+		return ERR_NO_MEMORY;
+	*memory->journal_end = rows;
+	while (*memory->journal_end)
+		memory->journal_end = &(*memory->journal_end)->next;
+	memory->journal_head += group->event_count;
+	return ERR_OK;
+}
+
+static enum err
+memory_is_behind(void *engine, bool *is_behind)
+{
+	const struct memory *memory = engine;
+
+	*is_behind = memory->journal != NULL;
+	return ERR_OK;
+}
+
+/* What the last lease journalled is its successor's. */
+static enum err
+memory_lease_take(void *engine, uint64_t *token, struct why *why)
+{
+	struct memory *memory = engine;
+
+	while (memory->journal) {
+		struct row *row = memory->journal;
+
+		if (!table_reserve(&memory->tables[row->table], 1))
+			return why_set(why, ERR_NO_MEMORY, "out of memory");
+		memory->journal = row->next;
+		apply(memory, row);
+	}
+	journal_empty(memory);
+	memory->head = memory->journal_head;
+	*token = ++memory->token;
+	return ERR_OK;
+}
+
+static void
+memory_lease_release(void *engine)
+{
+	(void)engine;
 }
 
 static enum err
@@ -344,6 +408,8 @@ const struct engine_ops engine_memory = {
     .lease_take = memory_lease_take,
     .lease_release = memory_lease_release,
     .commit = memory_commit,
+    .journal = memory_journal,
+    .is_behind = memory_is_behind,
     .space = memory_space,
     .check_readers = memory_check_readers,
 };

@@ -106,16 +106,25 @@ ledger_open(struct ledger *ledger, const struct conf *conf, struct why *why)
 	return ledger_attach(ledger, store, crypto, why);
 }
 
-/* What fails here is counted when the store is opened again. */
+/* Takes back all that is not durable. */
 static void
-write_counters(struct ledger *ledger)
+undo_all(struct ledger *ledger)
+{
+	group_undo_all(ledger->group);
+	counters_undo(ledger->counters, 0);
+	ledger->event_count = ledger->late_event_count;
+}
+
+/* What fails here is done when the store is opened again. */
+static void
+write_late(struct ledger *ledger)
 {
 	unsigned event_count;
 
-	ledger_undo(ledger, (struct ledger_mark){.event_count = 0});
-	if (!ledger_counters_wait(ledger))
+	undo_all(ledger);
+	if (!ledger_is_late(ledger))
 		return;
-	ledger_counters_hasten(ledger);
+	ledger_hasten(ledger);
 	ledger_commit(ledger, &event_count);
 }
 
@@ -123,7 +132,7 @@ void
 ledger_close(struct ledger *ledger)
 {
 	if (ledger->counters)
-		write_counters(ledger);
+		write_late(ledger);
 	counters_close(ledger->counters);
 	if (ledger->group)
 		group_close(ledger->group);
@@ -143,35 +152,40 @@ ledger_commit(struct ledger *ledger, unsigned *event_count)
 {
 	struct group *group = ledger->group;
 	bool is_writing = counters_are_due(ledger->counters, group);
+	bool is_shown = ledger->is_shown || is_writing;
 	enum err e = ERR_OK;
 
+	ledger->is_shown = false;
+	*event_count = 0;
 	if (is_writing)
 		e = counters_put(ledger->counters, group, group_seq(group));
-	if (e != ERR_OK)
-		group_undo(group, (struct group_mark){0, 0});
 	if (e == ERR_OK)
-		e = group_commit(group);
-	*event_count = e == ERR_OK ? ledger->event_count : 0;
-	ledger->event_count = 0;
-	if (e == ERR_OK) {
-		counters_committed(ledger->counters, is_writing);
-	} else {
-		counters_undo(ledger->counters, 0);
+		e = is_shown ? group_commit(group) : group_journal(group);
+	if (e != ERR_OK) {
+		undo_all(ledger);
 		ledger_cache_drop(ledger);
 		ledger_keys_version(ledger); /* else the next one reads it */
+		return e;
 	}
-	return e;
+	counters_committed(ledger->counters, is_writing);
+	if (!group_is_late(group)) {
+		*event_count = ledger->event_count;
+		ledger->event_count = 0;
+	}
+	ledger->late_event_count = ledger->event_count;
+	return ERR_OK;
 }
 
 bool
-ledger_counters_wait(const struct ledger *ledger)
+ledger_is_late(const struct ledger *ledger)
 {
-	return counters_wait(ledger->counters);
+	return counters_wait(ledger->counters) || group_is_late(ledger->group);
 }
 
 void
-ledger_counters_hasten(struct ledger *ledger)
+ledger_hasten(struct ledger *ledger)
 {
+	ledger->is_shown = true;
 	counters_hasten(ledger->counters);
 }
 
@@ -194,7 +208,8 @@ ledger_undo(struct ledger *ledger, struct ledger_mark mark)
 }
 
 enum err
-ledger_run(struct context *context, const void *in, void *out, handler_fn *fn)
+ledger_run_late(struct context *context, const void *in, void *out,
+		handler_fn *fn)
 {
 	struct ledger *ledger = context->state;
 	struct ledger_mark mark = ledger_mark(ledger);
@@ -207,6 +222,16 @@ ledger_run(struct context *context, const void *in, void *out, handler_fn *fn)
 	ledger_undo(ledger, mark);
 	if (ledger_cache_was_dropped(ledger->cache))
 		ledger_cache_drop(ledger);
+	return e;
+}
+
+enum err
+ledger_run(struct context *context, const void *in, void *out, handler_fn *fn)
+{
+	struct ledger *ledger = context->state;
+	enum err e = ledger_run_late(context, in, out, fn);
+
+	ledger->is_shown |= e == ERR_OK;
 	return e;
 }
 

@@ -16,6 +16,8 @@
 /* 1: counters were written with every commit. Since 2 there is `counted`. */
 #define LEDGER_STORE_VERSION 2
 
+#define LEDGER_LATE_MS 500 /* how far behind readers of the store may be */
+
 struct ledger_cache;
 
 struct ledger {
@@ -27,6 +29,8 @@ struct ledger {
 	struct counters *counters;  /* meters and rollups */
 	struct buf scratch;	    /* an event's state while it is encoded */
 	unsigned event_count;	    /* appended since the last commit */
+	unsigned late_event_count;  /* of these journalled */
+	bool is_shown;		    /* the next commit is to be read at once */
 	int64_t keys_version;	    /* of the vendor's provider keys */
 	int64_t next_expiry_ms;	    /* no open reservation expires before it */
 };
@@ -42,15 +46,17 @@ enum err ledger_attach(struct ledger *ledger, struct store *store,
 		       struct crypto *crypto, struct why *why);
 /* Writes the counters that wait; what was not committed is dropped. */
 void ledger_close(struct ledger *ledger);
-/* Commits what the handlers have decided since the last time; whoever runs a
- * handler calls it before anybody hears of the outcome. *event_count: events
- * that were appended (a reason to ring the doorbell). Errors: group_commit. */
+/* Makes durable what the handlers have decided since the last time; whoever
+ * runs a handler calls it before anybody hears of the outcome. Reservations and
+ * settlements are only journalled while there are many. *event_count: events
+ * that can be read now (a reason to ring the doorbell). Errors: group_commit.
+ */
 enum err ledger_commit(struct ledger *ledger, unsigned *event_count);
-/* Meters and rollups that changed are not all in the store yet; whoever keeps a
- * ledger open has them written COUNTERS_DELAY_MS later. */
-bool ledger_counters_wait(const struct ledger *ledger);
+/* Lines or counters are not all in the store yet; whoever keeps a ledger open
+ * has them written LEDGER_LATE_MS later. */
+bool ledger_is_late(const struct ledger *ledger);
 /* The next commit writes them. */
-void ledger_counters_hasten(struct ledger *ledger);
+void ledger_hasten(struct ledger *ledger);
 
 /* Makes the store with the default workspace, the plan templates and the price
  * list; ERR_EXISTS (nothing changed) when there is one. The tokens are new

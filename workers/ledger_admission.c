@@ -463,5 +463,5 @@ reserve(struct context *context, const void *in, void *out)
 enum err
 ledger_reserve(struct context *context, const void *in, void *out)
 {
-	return ledger_run(context, in, out, reserve);
+	return ledger_run_late(context, in, out, reserve);
 }

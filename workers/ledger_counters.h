@@ -20,7 +20,6 @@
 #define COUNTERS_CHANGED_MAX 8192u /* more: written with the next commit */
 #define COUNTERS_FEW 18u	   /* so few go with the commit that settles */
 #define COUNTERS_EVENTS_MAX 65536u /* the log's newest that are not counted */
-#define COUNTERS_DELAY_MS 500	   /* how old those in the store may be */
 
 struct counters;
 

@@ -112,6 +112,7 @@ ledger_close_days(struct ledger *ledger, int64_t now_ms, int64_t *next_ms)
 	enum err e = ERR_OK;
 
 	*next_ms = INT64_MAX;
+	ledger->is_shown = true;
 	arena_init(&arena, BYTES_MAX);
 	while (e == ERR_OK && count == PAGE_ROWS) {
 		arena_reset(&arena);

@@ -72,6 +72,9 @@ void ledger_undo(struct ledger *ledger, struct ledger_mark mark);
 /* Runs fn; takes back what it put when it fails. */
 enum err ledger_run(struct context *context, const void *in, void *out,
 		    handler_fn *fn);
+/* The same for what need not be read at once. */
+enum err ledger_run_late(struct context *context, const void *in, void *out,
+			 handler_fn *fn);
 /* Fills context->failure; returns e. field NULL: none. */
 enum err ledger_refuse(struct context *context, enum err e, const char *field,
 		       const char *format, ...)

@@ -374,7 +374,7 @@ settle(struct context *context, const void *in_, void *out_)
 enum err
 ledger_settle(struct context *context, const void *in, void *out)
 {
-	return ledger_run(context, in, out, settle);
+	return ledger_run_late(context, in, out, settle);
 }
 
 /* --- closing what nobody settles ----------------------------------------- */
@@ -492,6 +492,7 @@ ledger_close_open(struct ledger *ledger, const struct ledger_sweep *sweep,
 	bool is_last = false;
 	enum err e = ERR_OK;
 
+	ledger->is_shown = true;
 	arena_init(&arena, SWEEP_BYTES_MAX);
 	while (e == ERR_OK && !is_last) {
 		arena_reset(&arena);

@@ -41,9 +41,10 @@ struct usage {
 	struct loop_timer sweep;
 	struct loop_timer days;
 	struct loop_timer care;
-	struct loop_timer counters; /* set while some wait */
+	struct loop_timer late; /* set while readers are behind */
 	int64_t armed_ms; /* what the sweep timer waits for; INT64_MAX: none */
 	int64_t sweep_again_ms; /* delay of a sweep that is not through */
+	bool is_sweep_ready;	/* the store has the lines it is about */
 	struct ledger_clock clock;
 	struct owner owners[OWNERS_MAX];
 	size_t owner_count;
@@ -52,7 +53,7 @@ struct usage {
 
 static void on_sweep(void *ctx);
 static void on_days(void *ctx);
-static void on_counters(void *ctx);
+static void on_late(void *ctx);
 
 static int64_t
 expiry_now_ms(struct usage *usage)
@@ -114,15 +115,15 @@ owners_committed(struct usage *usage, bool is_committed)
 }
 
 static void
-counters_arm(struct usage *usage)
+late_arm(struct usage *usage)
 {
 	struct loop *loop = pool_loop(usage->pool);
 
-	if (!ledger_counters_wait(&usage->ledger))
-		loop_timer_clear(loop, &usage->counters);
-	else if (usage->counters.heap_index == 0)
-		loop_timer_set(loop, &usage->counters, COUNTERS_DELAY_MS,
-			       on_counters, usage);
+	if (!ledger_is_late(&usage->ledger))
+		loop_timer_clear(loop, &usage->late);
+	else if (usage->late.heap_index == 0)
+		loop_timer_set(loop, &usage->late, LEDGER_LATE_MS, on_late,
+			       usage);
 }
 
 static enum err
@@ -138,9 +139,10 @@ turn_end(void *state)
 		store_view_end(usage->ledger.store);
 	usage->has_view = false;
 	e = ledger_commit(&usage->ledger, &event_count);
-	counters_arm(usage);
+	late_arm(usage);
 	if (e != ERR_OK) { /* what the timers did is to be done again */
 		owners_committed(usage, false);
+		usage->is_sweep_ready = false;
 		usage->armed_ms = 0;
 		sweep_arm(usage, RETRY_MS);
 		loop_timer_set(pool_loop(usage->pool), &usage->days, RETRY_MS,
@@ -163,13 +165,13 @@ turn_end(void *state)
 }
 
 static void
-on_counters(void *ctx)
+on_late(void *ctx)
 {
 	struct usage *usage = ctx;
 
-	ledger_counters_hasten(&usage->ledger);
+	ledger_hasten(&usage->ledger);
 	if (pool_turn(usage->pool, NULL, NULL) != ERR_OK)
-		counters_arm(usage);
+		late_arm(usage);
 }
 
 /* --- reservations that nobody settles ------------------------------------ */
@@ -211,6 +213,13 @@ on_sweep(void *ctx)
 		sweep_arm(usage, RETRY_MS);
 		return;
 	}
+	if (!usage->is_sweep_ready && ledger_is_late(&usage->ledger)) {
+		ledger_hasten(&usage->ledger);
+		usage->is_sweep_ready = true;
+		usage->armed_ms = usage->sweep_again_ms = 0;
+		return; /* turn_end sets the timer */
+	}
+	usage->is_sweep_ready = false;
 	for (size_t i = 0; i < usage->owner_count && e == ERR_OK; i++) {
 		if (!usage->owners[i].is_pending)
 			continue;
@@ -328,7 +337,7 @@ usage_close(void *state)
 	loop_timer_clear(loop, &usage->sweep);
 	loop_timer_clear(loop, &usage->days);
 	loop_timer_clear(loop, &usage->care);
-	loop_timer_clear(loop, &usage->counters);
+	loop_timer_clear(loop, &usage->late);
 	ledger_close(&usage->ledger);
 	free(usage);
 }
