@@ -193,6 +193,12 @@ key_open(struct key *key, int64_t reserved_at_ms, struct str license_id,
 }
 
 void
+key_workspace_meter(struct key *key, struct str workspace)
+{
+	build_one(key, KEY_WORKSPACE_METER, workspace);
+}
+
+void
 key_counted(struct key *key)
 {
 	begin(key, KEY_COUNTED);

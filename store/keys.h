@@ -51,6 +51,8 @@ void key_activation(struct key *key, struct str license_id, struct str domain);
 /* meter: in front of the licence's rollups, so that a settlement finds and
  * changes them on one page */
 void key_meter(struct key *key, struct str license_id);
+/* meter, of a workspace that has limits */
+void key_workspace_meter(struct key *key, struct str workspace);
 /* usage_line: by request first. Request ids that the edge makes rise with time,
  * so new lines append whatever their licence. */
 void key_usage_line(struct key *key, struct str request_id,
@@ -83,6 +85,7 @@ enum key_kind {
 	KEY_PROVIDER_KEY = 'K',
 	KEY_LICENSE = 'L',
 	KEY_LICENSE_ID = 'I',
+	KEY_WORKSPACE_METER = 'M',
 	KEY_COUNTED = 'N',
 	KEY_OPEN = 'O',
 	KEY_PLAN = 'P',

@@ -28,6 +28,8 @@ TEST(keys_have_the_bytes_that_stores_already_hold)
 	CHECK_STR(key_str(&key), STR("N"));
 	key_meter(&key, STR("lic_A"));
 	CHECK_STR(key_str(&key), STR("Rlic_A\0!"));
+	key_workspace_meter(&key, STR("default"));
+	CHECK_STR(key_str(&key), STR("Mdefault"));
 	key_rollup_license(&key, STR("lic_A"), 'h', 3600000);
 	CHECK_STR(key_str(&key), STR("Rlic_A\0h\x80\0\0\0\0\x36\xee\x80"));
 	key_license(&key, STR("\0hash\0"));

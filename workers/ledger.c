@@ -346,6 +346,7 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&license_issue_schema,    &license_issued_schema,    ledger_license_issue},
 	{&license_change_schema,   &license_view_schema,      ledger_license_change},
 	{&plan_set_schema,         &plan_view_schema,         ledger_plan_set},
+	{&workspace_set_schema,    &workspace_view_schema,    ledger_workspace_set},
 	{&price_set_schema,        &price_view_schema,        ledger_price_set},
 	{&price_remove_schema,     &price_removed_schema,     ledger_price_remove},
 	{&price_import_schema,     &price_imported_schema,    ledger_price_import},

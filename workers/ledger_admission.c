@@ -22,8 +22,6 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#define HOUR_MS INT64_C(3600000)
-#define NS_PER_MS INT64_C(1000000)
 /* How long a reservation may stay open. */
 #define EXPIRES_MS_DEFAULT INT64_C(900000)
 #define EXPIRES_MS_MAX DAY_MS
@@ -37,16 +35,14 @@ struct admission {
 	struct license license;
 	struct subscription subscription;
 	struct ledger_workspace *workspace;
-	const struct plan *plan;
-	bool is_priced;
+	const struct ledger_plan *plan;
+	const struct price_period *price; /* NULL: the model has none */
 	struct usage_line before; /* what the request id holds already */
 	bool has_before;
 	struct str own_key; /* sealed; absent: the customer has none */
-	struct counter *counter;
-	union counter_record meter; /* the counter's, as it is to be */
+	struct ledger_accounts accounts;
+	struct limits_verdict verdict;
 	struct key line_key;
-	int64_t rate_limit;
-	struct rules_rate rate;
 	char would[32]; /* "" = nothing would have refused */
 };
 
@@ -77,8 +73,8 @@ load_plan(struct admission *a)
 		e = ledger_workspace(ledger, a->license.workspace,
 				     &a->workspace);
 	if (e == ERR_OK)
-		e = ledger_plan(ledger, a->license.workspace,
-				a->subscription.plan, &a->plan);
+		e = ledger_plan_limits(ledger, a->license.workspace,
+				       a->subscription.plan, &a->plan);
 	/* A licence without its others was not written by this house. */
 	if (e == ERR_NO_SUCH || e == ERR_WORKSPACE_UNKNOWN)
 		return ERR_STORE_CORRUPT;
@@ -89,8 +85,6 @@ static enum err
 load(struct admission *a)
 {
 	const struct reserve *in = a->in;
-	const struct price_period *price;
-	struct key key;
 	enum err e;
 
 	if (!id_is_valid_request_id(in->request_id))
@@ -104,23 +98,20 @@ load(struct admission *a)
 	if (e != ERR_OK)
 		return e;
 	e = ledger_price(a->ledger, in->provider, in->model, a->context->now_ms,
-			 &price);
+			 &a->price);
 	if (e != ERR_OK && e != ERR_MODEL_NOT_PRICED)
 		return e;
-	a->is_priced = e == ERR_OK;
 	e = ledger_own_key(a->ledger, a->license.customer_id, in->provider,
 			   a->context->arena, &a->own_key);
 	if (e != ERR_OK && e != ERR_NO_SUCH)
 		return e;
 	key_usage_line(&a->line_key, in->request_id, a->license.id);
 	e = load_before(a);
-	key_meter(&key, a->license.id);
-	if (e == ERR_OK)
-		e = counters_find(a->ledger->counters, &key, &meter_schema,
-				  &a->counter);
-	if (e == ERR_OK)
-		a->meter = a->counter->record;
-	return e;
+	return e == ERR_OK
+		   ? ledger_accounts_load(a->ledger, a->license.id,
+					  &a->plan->limits, a->workspace,
+					  a->context->now_ms, &a->accounts)
+		   : e;
 }
 
 /* --- decide -------------------------------------------------------------- */
@@ -159,7 +150,7 @@ check_license(struct admission *a)
 	if (e == ERR_OK)
 		e = soften(a, check_domain(a));
 	if (e == ERR_OK && !str_is_empty(a->in->feature) &&
-	    !rules_has_feature(a->plan, a->in->feature))
+	    !rules_has_feature(&a->plan->record, a->in->feature))
 		e = soften(a, ERR_FEATURE_MISSING);
 	return e;
 }
@@ -180,6 +171,14 @@ check_key(const struct admission *a)
 			     "set your own with PUT /api/keys/%.*s",
 			     STR_ARG(in->provider), STR_ARG(in->provider),
 			     STR_ARG(in->provider));
+}
+
+static int64_t
+tokens_of(int64_t count)
+{
+	return count == SCHEMA_INT_NONE ? 0
+	       : count > TOKENS_MAX	? TOKENS_MAX
+					: count;
 }
 
 static bool
@@ -204,57 +203,59 @@ refuse_duplicate(struct admission *a)
 	return ERR_DUPLICATE_REQUEST;
 }
 
-static enum err
-check_month(struct admission *a)
+static void
+say_rate(const struct admission *a, struct limits_left left)
 {
 	struct failure *failure = &a->context->failure;
-	int64_t limit = rules_limit(a->plan, "requests_month", SCHEMA_INT_NONE);
-	enum err e;
 
-	rules_meter_roll(&a->meter.meter, a->context->now_ms,
-			 a->workspace->zone);
-	if (rules_month_has_room(&a->meter.meter, limit))
-		return ERR_OK;
-	e = soften(a, ERR_LIMIT_REACHED);
-	if (e != ERR_OK) {
-		failure->limit = STR("requests_month");
-		failure->retry_after_ms =
-		    a->meter.meter.month_end - a->context->now_ms;
-	}
-	return e;
+	failure->rate_limit = left.limit;
+	failure->rate_remaining = left.remaining;
+	failure->rate_reset_ms = left.reset_ms;
 }
 
 static enum err
-check_rate(struct admission *a)
+refuse_limit(struct admission *a)
 {
-	struct failure *failure = &a->context->failure;
-	enum err e;
+	const struct limits_verdict *verdict = &a->verdict;
+	bool is_workspace = verdict->account > 0;
+	enum err e = soften(a, verdict->err);
 
-	a->rate =
-	    rules_gcra(&a->meter.meter.hour_tat_ns,
-		       a->context->now_ms * NS_PER_MS, a->rate_limit, HOUR_MS);
-	if (a->rate.is_admitted)
-		return ERR_OK;
-	e = soften(a, ERR_RATE_LIMITED);
-	if (e != ERR_OK) {
-		failure->limit = STR("requests_hour");
-		failure->retry_after_ms = a->rate.retry_after_ms;
-		failure->rate_limit = a->rate_limit;
-		failure->rate_remaining = 0;
-		failure->rate_reset_ms = a->rate.reset_ms;
-	}
-	return e;
+	if (e == ERR_OK)
+		return e;
+	metrics_add(METRIC_LIMITED, 1);
+	a->context->failure.limit =
+	    arena_printf(a->context->arena, "%s%s",
+			 is_workspace ? "workspace." : "", verdict->name);
+	a->context->failure.retry_after_ms = verdict->retry_after_ms;
+	if (strcmp(verdict->name, "requests_hour") == 0)
+		say_rate(a, limits_left_requests(a->accounts.seen,
+						 a->accounts.count,
+						 a->context->now_ms));
+	return ledger_refuse(a->context, e, NULL, "%s: %s of the %s",
+			     err_text(e), verdict->name,
+			     is_workspace ? "vendor's workspace" : "plan");
+}
+
+/* With the customer's own key nothing is charged. */
+static enum err
+check_limits(struct admission *a)
+{
+	const struct limits_request request = {
+	    .now_ms = a->context->now_ms,
+	    .prompt_tokens = tokens_of(a->in->input_tokens),
+	    .output_tokens = a->in->output_tokens,
+	    .output_min = a->in->output_min,
+	    .choices = a->in->choices,
+	    .price = a->own_key.p ? NULL : a->price,
+	    .is_enforced = a->workspace->is_enforced,
+	};
+
+	limits_admit(&request, a->accounts.seen, a->accounts.count,
+		     &a->verdict);
+	return a->verdict.err == ERR_OK ? ERR_OK : refuse_limit(a);
 }
 
 /* --- put ----------------------------------------------------------------- */
-
-static int64_t
-tokens_of(int64_t count)
-{
-	return count == SCHEMA_INT_NONE ? 0
-	       : count > TOKENS_MAX	? TOKENS_MAX
-					: count;
-}
 
 static int64_t
 expiry_of(const struct reserve *in, int64_t now_ms)
@@ -270,6 +271,7 @@ static void
 line_fill(const struct admission *a, struct usage_line *line)
 {
 	const struct reserve *in = a->in;
+	const struct meter *meter = a->accounts.seen[0].meter;
 	int64_t now_ms = a->context->now_ms;
 
 	schema_clear(&usage_line_schema, line);
@@ -286,40 +288,41 @@ line_fill(const struct admission *a, struct usage_line *line)
 	line->owner = in->owner;
 	line->owner_start = in->owner_start;
 	line->attempt = in->attempt;
-	line->month_start = a->meter.meter.month_start;
-	line->admission = a->meter.meter.admissions;
-	line->hour_tat_ns = a->meter.meter.hour_tat_ns;
+	line->month_start = meter->month_start;
+	line->admission = meter->admissions;
+	line->hour_tat_ns = meter->hour_tat_ns;
+	line->max_output_tokens = a->verdict.output_tokens;
+	line->minute_start = a->verdict.minute_start;
+	if (line->minute_start != SCHEMA_INT_NONE)
+		line->minute_first = meter->minute_first;
+	line->counted_tokens = a->verdict.held_tokens;
+	line->held_price = a->verdict.held_price;
+	if (a->accounts.count > 1) {
+		meter = a->accounts.seen[1].meter;
+		line->workspace_admission = meter->admissions;
+		line->workspace_tat_ns = meter->hour_tat_ns;
+		if (line->minute_start != SCHEMA_INT_NONE)
+			line->workspace_minute_first = meter->minute_first;
+	}
 	line->is_stream = in->is_stream;
 	line->own_key = a->own_key.p != NULL;
 	if (a->would[0])
 		line->error = str_of(a->would);
 }
 
-/* A month that comes again, since the clock was set back, and a line that is
- * taken back cannot be told from the log. */
-static bool
-is_told_by_line(const struct admission *a)
-{
-	const struct meter *before = &a->counter->record.meter;
-	const struct meter *after = &a->meter.meter;
-
-	return !a->has_before && after->month_start >= before->month_start;
-}
-
 static enum err
 put(struct admission *a)
 {
 	struct ledger *ledger = a->ledger;
-	struct meter *meter = &a->meter.meter;
 	struct usage_line line;
 	struct key open;
 	enum err e = ERR_OK;
 
-	meter->month_reserved += 1;
-	meter->admissions =
-	    meter->admissions == SCHEMA_INT_NONE ? 1 : meter->admissions + 1;
+	for (unsigned i = 0; i < a->accounts.count; i++)
+		limits_hold(&a->verdict, a->accounts.seen[i].meter);
 	line_fill(a, &line);
-	if (!is_told_by_line(a))
+	/* A line that is taken back cannot be told from the log. */
+	if (a->has_before || !ledger_accounts_are_told(&a->accounts))
 		counters_hasten(ledger->counters);
 	if (a->has_before) /* it failed, and is counted no more */
 		e = ledger_rollups_move(ledger, &a->before, NULL);
@@ -331,7 +334,7 @@ put(struct admission *a)
 		e = group_put_bytes(ledger->group, &open,
 				    key_str(&a->line_key));
 	if (e == ERR_OK)
-		e = counters_change(ledger->counters, a->counter, &a->meter);
+		e = ledger_accounts_put(ledger, &a->accounts);
 	if (e == ERR_OK && line.expires_at < ledger->next_expiry_ms)
 		ledger->next_expiry_ms = line.expires_at;
 	return e;
@@ -339,31 +342,29 @@ put(struct admission *a)
 
 /* --- the handler --------------------------------------------------------- */
 
+/* As it stands behind this request. */
 static void
 answer(const struct admission *a, struct reserved *out)
 {
+	const struct limits_account *accounts = a->accounts.seen;
+	unsigned count = a->accounts.count;
+	int64_t now_ms = a->context->now_ms;
+	struct limits_left rate = limits_left_requests(accounts, count, now_ms);
+	struct limits_left tokens = limits_left_tokens(accounts, count, now_ms);
+
 	out->license_id = a->license.id;
-	out->rate_limit = a->rate_limit;
-	out->rate_remaining = a->rate.remaining;
-	out->rate_reset_ms = a->rate.reset_ms;
+	out->rate_limit = rate.limit;
+	out->rate_remaining = rate.remaining;
+	out->rate_reset_ms = rate.reset_ms;
+	out->output_tokens = a->verdict.output_tokens;
+	out->tokens_limit = tokens.limit;
+	out->tokens_remaining = tokens.remaining;
+	out->tokens_reset_ms = tokens.reset_ms;
 	out->keys_version = a->ledger->keys_version;
 	if (a->own_key.p == NULL)
 		return;
 	out->own_key = a->own_key;
 	out->own_key_owner = a->license.customer_id;
-}
-
-/* The rate as it stands, without a further request. */
-static struct rules_rate
-rate_now(const struct admission *a)
-{
-	int64_t tat_ns = a->meter.meter.hour_tat_ns;
-	struct rules_rate rate = rules_gcra(
-	    &tat_ns, a->context->now_ms * NS_PER_MS, a->rate_limit, HOUR_MS);
-
-	if (rate.is_admitted && rate.remaining != SCHEMA_INT_NONE)
-		rate.remaining += 1;
-	return rate;
 }
 
 /* Names the command that sets a price. The model is the client's text, and the
@@ -399,7 +400,7 @@ decide(struct admission *a, bool *is_repeat)
 	e = check_key(a);
 	if (e != ERR_OK)
 		return e;
-	if (!a->is_priced)
+	if (a->price == NULL)
 		return refuse_unpriced(a);
 	if (a->has_before && str_eq(a->before.status, STR("reserved")) &&
 	    is_same_question(&a->before, a->in)) {
@@ -411,12 +412,7 @@ decide(struct admission *a, bool *is_repeat)
 	if (a->has_before &&
 	    (!is_failed || is_same_question(&a->before, a->in)))
 		return refuse_duplicate(a);
-	e = check_month(a);
-	if (e == ERR_OK)
-		e = check_rate(a);
-	if (e == ERR_LIMIT_REACHED || e == ERR_RATE_LIMITED)
-		metrics_add(METRIC_LIMITED, 1);
-	return e;
+	return check_limits(a);
 }
 
 /* The key was set or removed since the question came first: the line says what
@@ -444,13 +440,11 @@ reserve(struct context *context, const void *in, void *out)
 	if (e != ERR_OK)
 		return e;
 	assert(a.workspace && a.plan); /* load found them */
-	a.rate_limit =
-	    rules_limit(a.plan, "requests_hour", RULES_REQUESTS_HOUR_DEFAULT);
 	e = decide(&a, &is_repeat);
 	if (e != ERR_OK)
 		return e;
 	if (is_repeat) {
-		a.rate = rate_now(&a);
+		a.verdict.output_tokens = a.before.max_output_tokens;
 		e = key_again(&a);
 	} else {
 		e = put(&a);

@@ -166,6 +166,10 @@ ledger_workspace(struct ledger *ledger, struct str code,
 		       zone.n ? zone.n : sizeof("UTC"));
 		workspace->is_enforced =
 		    !str_eq(workspace->record.enforcement, STR("log"));
+		workspace->has_limits = workspace->record.limits_count > 0;
+		limits_clear(&workspace->limits);
+		limits_read(workspace->record.limits,
+			    workspace->record.limits_count, &workspace->limits);
 	}
 	*out = workspace;
 	return ERR_OK;
@@ -175,6 +179,19 @@ enum err
 ledger_plan(struct ledger *ledger, struct str workspace, struct str code,
 	    const struct plan **out)
 {
+	const struct ledger_plan *plan;
+	enum err e = ledger_plan_limits(ledger, workspace, code, &plan);
+
+	if (e == ERR_OK)
+		*out = &plan->record;
+	return e;
+}
+
+enum err
+ledger_plan_limits(struct ledger *ledger, struct str workspace, struct str code,
+		   const struct ledger_plan **out)
+{
+	struct ledger_plan *plan;
 	struct key key;
 	void *record;
 	bool is_new;
@@ -183,11 +200,18 @@ ledger_plan(struct ledger *ledger, struct str workspace, struct str code,
 	if (!ledger_is_plain(workspace) || !ledger_is_plain(code))
 		return ERR_PLAN_UNKNOWN;
 	key_plan(&key, workspace, code);
-	e = cached(ledger, &key, &plan_schema, sizeof(struct plan), &record,
-		   &is_new);
-	if (e == ERR_OK)
-		*out = record;
-	return e == ERR_NO_SUCH ? ERR_PLAN_UNKNOWN : e;
+	e = cached(ledger, &key, &plan_schema, sizeof(*plan), &record, &is_new);
+	if (e != ERR_OK)
+		return e == ERR_NO_SUCH ? ERR_PLAN_UNKNOWN : e;
+	plan = record;
+	if (is_new) {
+		limits_clear(&plan->limits);
+		plan->limits.requests_hour = RULES_REQUESTS_HOUR_DEFAULT;
+		limits_read(plan->record.limits, plan->record.limits_count,
+			    &plan->limits);
+	}
+	*out = plan;
+	return ERR_OK;
 }
 
 /* True when s ends in the form; 'd' is a digit, all else itself. */

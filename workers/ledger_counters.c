@@ -14,6 +14,7 @@
 #define SLOTS (COUNTERS_MAX * 2) /* a power of two */
 #define SCRATCH_BYTES_MAX 65536u
 #define UNDOS_MAX GROUP_WRITES_MAX
+#define SUM_ROWS 64u
 
 struct undo {
 	uint32_t at; /* in counters */
@@ -190,6 +191,75 @@ counters_change(struct counters *counters, struct counter *counter,
 	counter->is_changed = true;
 	memcpy(&counter->record, record, counter->schema->size);
 	return ERR_OK;
+}
+
+/* --- adding up ----------------------------------------------------------- */
+
+static int64_t
+sum_of(int64_t sum, int64_t more)
+{
+	if (more == SCHEMA_INT_NONE)
+		return sum;
+	return __builtin_add_overflow(sum, more, &sum) ? INT64_MAX : sum;
+}
+
+static void
+rollup_add(struct rollup *sum, const struct rollup *rollup)
+{
+	int64_t *to = (int64_t *)sum;
+	const int64_t *from = (const int64_t *)rollup;
+
+	_Static_assert(sizeof(*sum) % sizeof(*to) == 0, "sums only");
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+		to[i] = sum_of(to[i], from[i]);
+}
+
+/* Those of a page of the store that are not kept. */
+static enum err
+page_add(struct counters *counters, const struct store_row *rows, size_t count,
+	 struct rollup *sum)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t hash = str_hash(rows[i].key, counters->seed);
+		struct rollup rollup;
+
+		if (counters->slots[find_slot(counters, hash, rows[i].key)])
+			continue;
+		if (schema_decode(&rollup_schema, rows[i].value, &rollup,
+				  &counters->scratch, NULL) != ERR_OK)
+			return ERR_STORE_CORRUPT;
+		rollup_add(sum, &rollup);
+	}
+	return ERR_OK;
+}
+
+enum err
+counters_sum(struct counters *counters, const struct key *prefix,
+	     struct rollup *sum)
+{
+	struct store_row rows[SUM_ROWS];
+	struct str wanted = key_str(prefix);
+	struct key last = {.n = 0};
+	size_t count = SUM_ROWS;
+	enum err e = ERR_OK;
+
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t i = 0; i < counters->count; i++)
+		if (str_starts(counters->counters[i].key, wanted))
+			rollup_add(sum, &counters->counters[i].record.rollup);
+	while (e == ERR_OK && count == SUM_ROWS) {
+		arena_reset(&counters->scratch);
+		e = store_scan(counters->store, wanted,
+			       last.n ? key_str(&last) : STR_NONE, SUM_ROWS,
+			       &counters->scratch, rows, &count);
+		if (e == ERR_OK)
+			e = page_add(counters, rows, count, sum);
+		if (e == ERR_OK && count) {
+			last.n = rows[count - 1].key.n;
+			memcpy(last.p, rows[count - 1].key.p, last.n);
+		}
+	}
+	return e;
 }
 
 void

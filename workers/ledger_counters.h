@@ -51,6 +51,10 @@ enum err counters_find(struct counters *counters, const struct key *key,
  * ERR_NO_MEMORY: too many changes since the last commit. */
 enum err counters_change(struct counters *counters, struct counter *counter,
 			 const union counter_record *record);
+/* Adds up the rollups whose keys begin with prefix, as they stand. It looks at
+ * all that is kept and at the store: not for the hot path. */
+enum err counters_sum(struct counters *counters, const struct key *prefix,
+		      struct rollup *sum);
 /* What changes now could not be told from the log: the next commit writes. */
 void counters_hasten(struct counters *counters);
 

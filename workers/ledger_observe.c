@@ -60,12 +60,12 @@ ledger_observe(const struct usage_line *before, const struct usage_line *after)
 	    {SERIES_AI_COST, before->cost, after->cost},
 	    {SERIES_AI_PRICE, before->price, after->price},
 	};
-	bool was_counted = ledger_is_counted(before);
+	bool was_counted = limits_is_used(before);
 	struct series_subject *model =
 	    series_model(before->provider, before->model);
 
 	series_add(model, status_of(after), 1);
-	if (!ledger_is_counted(after))
+	if (!limits_is_used(after))
 		return;
 	add(model, tokens, sizeof(tokens) / sizeof(tokens[0]), was_counted);
 	add(series_charge(before->provider, before->model, after->currency),

@@ -8,6 +8,7 @@
 
 #include "lib/calendar.h"
 #include "workers/ledger.h"
+#include "workers/limits.h"
 #include "workers/prices.h"
 #include "workers/rules.h"
 
@@ -26,7 +27,15 @@ struct ledger_workspace {
 	struct workspace record;
 	char zone[65];
 	bool is_enforced; /* false: `log`, nothing is blocked */
+	bool has_limits;  /* of its licences together */
+	struct limits limits;
 	struct ledger_window hour, day, month;
+};
+
+/* A plan with its limits for AI requests. */
+struct ledger_plan {
+	struct plan record;
+	struct limits limits;
 };
 
 enum err ledger_cache_open(struct ledger_cache **out);
@@ -47,6 +56,8 @@ enum err ledger_workspace(struct ledger *ledger, struct str code,
 			  struct ledger_workspace **out);
 enum err ledger_plan(struct ledger *ledger, struct str workspace,
 		     struct str code, const struct plan **out);
+enum err ledger_plan_limits(struct ledger *ledger, struct str workspace,
+			    struct str code, const struct ledger_plan **out);
 /* The price that counts at that time of exactly this model, else of the model
  * without its date. */
 enum err ledger_price(struct ledger *ledger, struct str provider,
@@ -131,10 +142,58 @@ struct str ledger_plan_name(const struct plan *plan);
  * them. Nothing is decided yet. */
 enum err ledger_recover(struct ledger *ledger, struct why *why);
 
-/* --- ledger_settle.c ----------------------------------------------------- */
+/* --- ledger_limits.c ----------------------------------------------------- */
 
-/* Settled or interrupted: it counts as a request. */
-bool ledger_is_counted(const struct usage_line *line);
+/* A meter with the limits that it is held to. */
+struct ledger_account {
+	const struct limits *limits;
+	struct counter *counter;
+	union counter_record record; /* the counter's, as it is to be */
+};
+/* First the licence's; then, while that has limits, its workspace's. */
+struct ledger_accounts {
+	unsigned count;
+	struct ledger_account of[LIMITS_ACCOUNTS];
+	struct limits_account seen[LIMITS_ACCOUNTS]; /* the same, for limits.h
+						      */
+};
+/* Loads them, rolled to the month that holds now. It must not be moved. */
+enum err ledger_accounts_load(struct ledger *ledger, struct str license_id,
+			      const struct limits *limits,
+			      struct ledger_workspace *workspace,
+			      int64_t now_ms, struct ledger_accounts *out);
+/* Whether the log and the line tell what ledger_accounts_put changes: a month
+ * that comes again, since the clock was set back, they do not. */
+bool ledger_accounts_are_told(const struct ledger_accounts *accounts);
+enum err ledger_accounts_put(struct ledger *ledger,
+			     const struct ledger_accounts *accounts);
+
+/* Takes out of the meters what the line counted before, and puts in what it
+ * counts now. */
+enum err ledger_accounts_move(struct ledger *ledger,
+			      const struct usage_line *before,
+			      const struct usage_line *after);
+/* Brings tokens and price of what ends down to what it held and what is left
+ * beside that. */
+enum err ledger_accounts_cap(struct ledger *ledger, struct arena *arena,
+			     const struct usage_line *before,
+			     struct usage_line *after);
+
+/* The same for a ledger that counts again (ledger_recovery.c). */
+enum line_use {
+	LINE_OPEN_MET, /* open ones are counted anew from here */
+	LINE_OPEN_COUNTED,
+	LINE_ENDED, /* it was reserved until an event */
+};
+enum err ledger_accounts_take(struct ledger *ledger,
+			      const struct usage_line *line, enum line_use use);
+
+/* A workspace gets limits: its meter becomes what its licences have used. */
+enum err ledger_workspace_meter_begin(struct ledger *ledger,
+				      struct str workspace, const char *zone,
+				      int64_t now_ms);
+
+/* --- ledger_settle.c ----------------------------------------------------- */
 
 /* Takes off the rollups what the line counted before and adds what it counts
  * now; after NULL: it counts no more. */
@@ -163,6 +222,7 @@ handler_fn ledger_reserve, ledger_settle;
 handler_fn ledger_license_issue, ledger_license_change;
 handler_fn ledger_activate, ledger_deactivate;
 handler_fn ledger_plan_set;
+handler_fn ledger_workspace_set;
 handler_fn ledger_price_set, ledger_price_remove, ledger_price_import;
 handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
 handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,

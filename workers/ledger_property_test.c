@@ -6,11 +6,18 @@
  * After every commit: meters, rollups and the log equal the fold of the lines,
  * and the counters of both are the same. After a death their stores hold the
  * same counters, byte for byte. A failing run names its seed.
+ *
+ * Some have every limit there is, of the licence and of the workspace, and are
+ * charged for what they use; what they settle is often more than they held. A
+ * thousand short ones end with every reservation closed, and with lines,
+ * rollups and the usage report that say the same.
  */
 #include "workers/ledger_parts.h"
 
 #include "lib/test.h"
+#include "workers/report.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 #define T0 INT64_C(1795248000000) /* 2026-11-21T08:00:00Z */
@@ -18,6 +25,13 @@
 #define REQUESTS 40
 #define STEPS 2000
 #define MONTH_LIMIT 12
+#define TOKENS_LIMIT 30000
+#define SPEND_LIMIT INT64_C(400000)
+#define CONCURRENT_LIMIT 3
+#define WORKSPACE_MONTH_LIMIT 60
+#define WORKSPACE_TOKENS_LIMIT 60000
+#define WORKSPACE_SPEND_LIMIT INT64_C(2000000)
+#define WORKSPACE_CONCURRENT_LIMIT 8
 #define ROWS_MAX 8192
 #define EVENTS_MAX 8192
 
@@ -27,6 +41,11 @@ struct run {
 	unsigned late;	     /* commits with counters that waited */
 	unsigned events;     /* told, both the same once all is shown */
 	unsigned eager_events;
+	bool has_limits; /* all of them */
+	unsigned busy;	 /* licences that are used */
+	unsigned refused;
+	unsigned clamped;   /* admitted, with less output than was asked for */
+	unsigned capped;    /* settled, with less than was used */
 	struct arena arena; /* of a step */
 	struct arena kept;
 	int64_t now_ms;
@@ -87,11 +106,50 @@ copy_store(struct run *run, struct store *from, struct store *to)
 	store_lease_release(to, &lease);
 }
 
+/* Costs are charged, so that money runs out. */
+static void
+sell_limits(struct run *run, struct context *context)
+{
+	struct limit limits[] = {
+	    {STR("requests_month"), WORKSPACE_MONTH_LIMIT},
+	    {STR("requests_hour"), 300},
+	    {STR("tokens_minute"), WORKSPACE_TOKENS_LIMIT},
+	    {STR("spend_month"), WORKSPACE_SPEND_LIMIT},
+	    {STR("concurrent"), WORKSPACE_CONCURRENT_LIMIT}};
+	static const char *const models[] = {"gpt-4o", "gpt-4.1",
+					     "gpt-4o-mini"};
+	struct workspace_view view;
+	struct workspace_set in;
+
+	if (!run->has_limits)
+		return;
+	schema_clear(&workspace_set_schema, &in);
+	in.limits = limits;
+	in.limits_count = 5;
+	CHECK_OK(ledger_workspace_set(context, &in, &view));
+	for (int i = 0; i < 3; i++) {
+		struct price_view price_view;
+		struct price_set price;
+
+		schema_clear(&price_set_schema, &price);
+		price.provider = STR("openai");
+		price.model = str_of(models[i]);
+		price.input = 1000000 * (i + 1);
+		price.output = 4000000;
+		price.charge_bp = 12000;
+		price.per_request = 500;
+		CHECK_OK(ledger_price_set(context, &price, &price_view));
+	}
+}
+
 static void
 sell(struct run *run)
 {
 	struct limit limits[] = {{STR("requests_month"), MONTH_LIMIT},
-				 {STR("requests_hour"), 50}};
+				 {STR("requests_hour"), 50},
+				 {STR("tokens_minute"), TOKENS_LIMIT},
+				 {STR("spend_month"), SPEND_LIMIT},
+				 {STR("concurrent"), CONCURRENT_LIMIT}};
 	struct context context = context_of(run, &run->ledger);
 	struct license_issue issue;
 	struct license_issued issued;
@@ -102,8 +160,9 @@ sell(struct run *run)
 	schema_clear(&plan_set_schema, &plan);
 	plan.code = STR("pro");
 	plan.limits = limits;
-	plan.limits_count = 2;
+	plan.limits_count = run->has_limits ? 5 : 2;
 	CHECK_OK(ledger_plan_set(&context, &plan, &view));
+	sell_limits(run, &context);
 	schema_clear(&license_issue_schema, &issue);
 	issue.email = STR("owner@shop.example");
 	issue.plan = STR("pro");
@@ -116,18 +175,21 @@ sell(struct run *run)
 }
 
 static void
-run_open(struct run *run, uint64_t seed)
+run_open(struct run *run, uint64_t seed, bool has_limits, unsigned busy)
 {
 	struct store_conf conf = {.engine = "memory"};
 	struct ledger_init init;
 	struct crypto *crypto;
 	struct store *store;
 
-	*run = (struct run){.now_ms = T0, .seed = seed, .random = seed};
+	*run = (struct run){.now_ms = T0,
+			    .seed = seed,
+			    .random = seed,
+			    .has_limits = has_limits,
+			    .busy = busy};
 	arena_init(&run->arena, 64u << 20);
 	arena_init(&run->kept, 1u << 20);
 	CHECK_OK(store_open(&store, &conf, NULL));
-	CHECK_OK(crypto_make_master_key("master.key", NULL));
 	CHECK_OK(crypto_open(&crypto, "master.key", NULL));
 	CHECK_OK(ledger_seed(store, crypto, T0, &run->arena, &init, NULL));
 	CHECK_OK(ledger_attach(&run->ledger, store, crypto, NULL));
@@ -172,6 +234,9 @@ reserve(struct run *run, const struct reserve *in, struct reserved *out)
 	CHECK_INT(ledger_reserve(&eager_context, in, &eager), e);
 	CHECK_INT(eager.rate_remaining, out->rate_remaining);
 	CHECK_INT(eager.rate_reset_ms, out->rate_reset_ms);
+	CHECK_INT(eager.output_tokens, out->output_tokens);
+	CHECK_INT(eager.tokens_remaining, out->tokens_remaining);
+	run->refused += e != ERR_OK;
 	return e;
 }
 
@@ -204,7 +269,7 @@ step_reserve(struct run *run)
 
 	schema_clear(&reserve_schema, &in);
 	in.request_id = request_id(run, id);
-	in.key = run->keys[pick(run, LICENSES)];
+	in.key = run->keys[pick(run, run->busy)];
 	in.provider = STR("openai");
 	in.model = pick(run, 2) ? STR("gpt-4o") : STR("gpt-4.1");
 	in.owner = STR("proxy-0");
@@ -212,12 +277,19 @@ step_reserve(struct run *run)
 	in.attempt = run->attempt++;
 	in.expires_ms = 1000 + pick(run, 100000);
 	in.input_tokens = pick(run, 10000);
+	if (pick(run, 3))
+		in.output_tokens = pick(run, 12000);
+	in.choices = pick(run, 4) ? SCHEMA_INT_NONE : 1 + pick(run, 3);
 	mark = ledger_mark(&run->ledger);
 	e = reserve(run, &in, &first);
 	if (e == ERR_OK) {
 		mark = ledger_mark(&run->ledger);
 		CHECK_OK(reserve(run, &in, &again));
 		CHECK_INT(again.rate_remaining, first.rate_remaining);
+		CHECK_INT(again.output_tokens, first.output_tokens);
+		run->clamped += in.output_tokens != SCHEMA_INT_NONE &&
+				first.output_tokens != SCHEMA_INT_NONE &&
+				first.output_tokens < in.output_tokens;
 	} else {
 		CHECK(e == ERR_LIMIT_REACHED || e == ERR_RATE_LIMITED ||
 		      e == ERR_DUPLICATE_REQUEST);
@@ -238,7 +310,7 @@ step_settle(struct run *run)
 	enum err e;
 
 	schema_clear(&settle_schema, &in);
-	in.license_id = run->ids[pick(run, LICENSES)];
+	in.license_id = run->ids[pick(run, run->busy)];
 	in.request_id = request_id(run, id);
 	key_usage_line(&key, in.request_id, in.license_id);
 	e = group_load(run->ledger.group, &key, &usage_line_schema, &line,
@@ -258,33 +330,17 @@ step_settle(struct run *run)
 	CHECK_OK(settle(run, &in, &again));
 	CHECK_INT(again.cost, first.cost);
 	CHECK_INT(again.price, first.price);
+	CHECK_OK(group_load(run->ledger.group, &key, &usage_line_schema, &line,
+			    &run->arena));
+	run->capped += str_eq(line.status, STR("settled")) &&
+		       line.minute_start != SCHEMA_INT_NONE &&
+		       line.counted_tokens < limits_tokens(&line);
 	now = ledger_mark(&run->ledger);
 	CHECK_INT(now.group.undo_at, mark.group.undo_at);
 	CHECK_INT(now.group.event_count, mark.group.event_count);
 	CHECK_INT(now.counters, mark.counters);
 	in.attempt = -1;
 	CHECK_ERR(settle(run, &in, &again), ERR_CONFLICT);
-}
-
-static void
-step_sweep(struct run *run, bool is_last)
-{
-	struct ledger_sweep sweep = {.now_ms = run->now_ms,
-				     .recorded_ms = run->now_ms,
-				     .limit =
-					 is_last ? 1000 : 1 + pick(run, 4)};
-	size_t closed, eager_closed;
-	int64_t next_ms;
-
-	if (pick(run, 2)) {
-		sweep.owner = STR("proxy-0");
-		sweep.owner_start = pick(run, 2);
-	}
-	CHECK_OK(ledger_close_open(&run->ledger, &sweep, &closed, &next_ms));
-	CHECK(closed <= sweep.limit);
-	CHECK_OK(
-	    ledger_close_open(&run->eager, &sweep, &eager_closed, &next_ms));
-	CHECK_INT(eager_closed, closed);
 }
 
 /* --- what must hold ------------------------------------------------------ */
@@ -309,9 +365,57 @@ meter_of(struct run *run, int i)
 	return &counter_of(&run->ledger, &key, &meter_schema)->meter;
 }
 
+static int64_t
+none_is_zero(int64_t i)
+{
+	return i == SCHEMA_INT_NONE ? 0 : i;
+}
+
+static const struct meter *
+workspace_meter(struct run *run)
+{
+	struct key key;
+
+	key_workspace_meter(&key, STR("default"));
+	return &counter_of(&run->ledger, &key, &meter_schema)->meter;
+}
+
+static void
+check_below(const struct meter *meter, const struct limits *limits)
+{
+	CHECK(meter->month_used + meter->month_reserved <=
+	      limits->requests_month);
+	CHECK(meter->month_held >= 0 && meter->month_spent >= 0);
+	CHECK(meter->month_spent + meter->month_held <= limits->spend_month);
+	CHECK(none_is_zero(meter->minute_used) >= 0 &&
+	      none_is_zero(meter->minute_reserved) >= 0);
+	CHECK(none_is_zero(meter->minute_used) +
+		  none_is_zero(meter->minute_reserved) <=
+	      limits->tokens_minute);
+	CHECK(meter->open >= 0 && meter->open <= limits->concurrent);
+}
+
+static void
+check_all_limits(struct run *run)
+{
+	static const struct limits own = {50, MONTH_LIMIT, TOKENS_LIMIT,
+					  SPEND_LIMIT, CONCURRENT_LIMIT};
+	static const struct limits common = {
+	    300, WORKSPACE_MONTH_LIMIT, WORKSPACE_TOKENS_LIMIT,
+	    WORKSPACE_SPEND_LIMIT, WORKSPACE_CONCURRENT_LIMIT};
+
+	for (int i = 0; i < LICENSES; i++)
+		if (meter_of(run, i)->month_start != SCHEMA_INT_NONE)
+			check_below(meter_of(run, i), &own);
+	if (workspace_meter(run)->admissions != SCHEMA_INT_NONE)
+		check_below(workspace_meter(run), &common);
+}
+
 static void
 check_limits(struct run *run)
 {
+	if (run->has_limits)
+		check_all_limits(run);
 	for (int i = 0; i < LICENSES; i++) {
 		const struct meter *meter = meter_of(run, i);
 
@@ -359,31 +463,60 @@ is_used(const struct usage_line *line)
 	return is(line, "settled") || is(line, "interrupted");
 }
 
-static int64_t
-none_is_zero(int64_t i)
+/* Adds the line to what its meter should be; month and minute are set. */
+static void
+meter_add(struct meter *meter, const struct usage_line *line,
+	  int64_t minute_first)
 {
-	return i == SCHEMA_INT_NONE ? 0 : i;
+	bool is_month = line->month_start == meter->month_start;
+	bool is_minute = minute_first != SCHEMA_INT_NONE &&
+			 minute_first == meter->minute_first;
+
+	if (is(line, "reserved")) {
+		meter->open++;
+		meter->month_reserved += is_month;
+		meter->month_held +=
+		    is_month ? none_is_zero(line->held_price) : 0;
+		meter->minute_reserved += is_minute ? line->counted_tokens : 0;
+	} else if (is_used(line)) {
+		meter->month_used += is_month;
+		meter->month_spent += is_month ? line->price : 0;
+		meter->minute_used += is_minute ? line->counted_tokens : 0;
+	}
+}
+
+static void
+check_meter(const struct meter *meter, const struct usage_line *lines,
+	    size_t count, struct str license_id)
+{
+	struct meter sum = {.month_start = meter->month_start,
+			    .minute_first = meter->minute_first};
+
+	if (meter->admissions == SCHEMA_INT_NONE)
+		return;
+	for (size_t k = 0; k < count; k++)
+		if (license_id.p == NULL ||
+		    str_eq(lines[k].license_id, license_id))
+			meter_add(&sum, &lines[k],
+				  license_id.p
+				      ? lines[k].minute_first
+				      : lines[k].workspace_minute_first);
+	CHECK_INT(meter->open, sum.open);
+	CHECK_INT(meter->month_used, sum.month_used);
+	CHECK_INT(meter->month_reserved, sum.month_reserved);
+	CHECK_INT(meter->month_held, sum.month_held);
+	CHECK_INT(meter->month_spent, sum.month_spent);
+	CHECK_INT(none_is_zero(meter->minute_used), sum.minute_used);
+	CHECK_INT(none_is_zero(meter->minute_reserved), sum.minute_reserved);
 }
 
 static void
 check_meters(struct run *run, const struct usage_line *lines, size_t count)
 {
-	for (int i = 0; i < LICENSES; i++) {
-		int64_t used = 0, reserved = 0;
-		const struct meter *meter = meter_of(run, i);
-
-		if (meter->month_start == SCHEMA_INT_NONE)
-			continue;
-		for (size_t k = 0; k < count; k++) {
-			if (!str_eq(lines[k].license_id, run->ids[i]) ||
-			    lines[k].month_start != meter->month_start)
-				continue;
-			used += is_used(&lines[k]);
-			reserved += is(&lines[k], "reserved");
-		}
-		CHECK_INT(meter->month_used, used);
-		CHECK_INT(meter->month_reserved, reserved);
-	}
+	for (int i = 0; i < LICENSES; i++)
+		check_meter(meter_of(run, i), lines, count, run->ids[i]);
+	if (run->has_limits)
+		check_meter(workspace_meter(run), lines, count, STR_NONE);
 }
 
 static bool
@@ -408,7 +541,7 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 	for (size_t i = 0; i < count * 3; i++) {
 		const struct usage_line *of = &lines[i / 3];
 		int64_t start, end, requests = 0, failed = 0, interrupted = 0;
-		int64_t cost = 0, input = 0, cached = 0;
+		int64_t cost = 0, price = 0, input = 0, cached = 0;
 		const struct rollup *rollup;
 		struct key key;
 
@@ -428,6 +561,7 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 				continue;
 			requests++;
 			cost += line->cost;
+			price += line->price;
 			input += line->input_tokens;
 			cached += none_is_zero(line->cache_read_tokens);
 		}
@@ -439,6 +573,7 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 		CHECK_INT(none_is_zero(rollup->failed), failed);
 		CHECK_INT(none_is_zero(rollup->interrupted), interrupted);
 		CHECK_INT(none_is_zero(rollup->cost), cost);
+		CHECK_INT(none_is_zero(rollup->price), price);
 		CHECK_INT(none_is_zero(rollup->input_tokens), input);
 		CHECK_INT(none_is_zero(rollup->cache_read_tokens), cached);
 	}
@@ -530,6 +665,8 @@ check_open(struct run *run, const struct usage_line *lines, size_t count)
 static const struct schema *
 counter_schema(struct str key)
 {
+	if (key.p[0] == KEY_WORKSPACE_METER)
+		return &meter_schema;
 	return key.p[0] == KEY_ROLLUP_MODEL ||
 		       memchr("hdm", key.p[key.n - 9], 3)
 		   ? &rollup_schema
@@ -584,6 +721,30 @@ commit(struct run *run)
 }
 
 static void
+step_sweep(struct run *run, bool is_last)
+{
+	struct ledger_sweep sweep = {.now_ms = run->now_ms,
+				     .recorded_ms = run->now_ms,
+				     .limit =
+					 is_last ? 1000 : 1 + pick(run, 4)};
+	size_t closed, eager_closed;
+	int64_t next_ms;
+
+	/* It goes by what the store has. */
+	ledger_hasten(&run->ledger);
+	commit(run);
+	if (pick(run, 2)) {
+		sweep.owner = STR("proxy-0");
+		sweep.owner_start = pick(run, 2);
+	}
+	CHECK_OK(ledger_close_open(&run->ledger, &sweep, &closed, &next_ms));
+	CHECK(closed <= sweep.limit);
+	CHECK_OK(
+	    ledger_close_open(&run->eager, &sweep, &eager_closed, &next_ms));
+	CHECK_INT(eager_closed, closed);
+}
+
+static void
 commit_and_check(struct run *run)
 {
 	static struct usage_line lines[LICENSES * REQUESTS];
@@ -601,6 +762,7 @@ commit_and_check(struct run *run)
 	arena_reset(&run->arena);
 	check_same(run, KEY_ROLLUP_LICENSE);
 	check_same(run, KEY_ROLLUP_MODEL);
+	check_same(run, KEY_WORKSPACE_METER);
 	arena_reset(&run->arena);
 	count = load_lines(run, lines);
 	check_log(run, lines, count);
@@ -631,6 +793,7 @@ step_die(struct run *run)
 	arena_reset(&run->arena);
 	check_same_store(run, KEY_ROLLUP_LICENSE);
 	check_same_store(run, KEY_ROLLUP_MODEL);
+	check_same_store(run, KEY_WORKSPACE_METER);
 	commit_and_check(run);
 }
 
@@ -659,30 +822,137 @@ step(struct run *run)
 		step_die(run);
 }
 
+/* Each licence's report against its lines; all in the month that holds now. */
 static void
-live(uint64_t seed)
+check_reports(struct run *run)
+{
+	static struct usage_line lines[LICENSES * REQUESTS];
+	size_t count = load_lines(run, lines);
+
+	for (int i = 0; i < LICENSES; i++) {
+		unsigned char hash[CRYPTO_HASH_BYTES];
+		struct report_subject subject;
+		struct usage_report report;
+		struct key key;
+		struct str stored;
+		int64_t requests = 0, price = 0, cost = 0, output = 0;
+
+		key_license_id(&key, run->ids[i]);
+		CHECK_OK(group_load_bytes(run->ledger.group, &key, &stored,
+					  &run->arena));
+		memcpy(hash, stored.p, sizeof(hash));
+		CHECK_OK(report_load(run->ledger.store,
+				     str_bytes(hash, sizeof(hash)), run->now_ms,
+				     &run->arena, &subject));
+		schema_clear(&usage_report_schema, &report);
+		CHECK_OK(report_usage(run->ledger.store, &subject, run->now_ms,
+				      &run->arena, &report));
+		for (size_t k = 0; k < count; k++) {
+			if (!str_eq(lines[k].license_id, run->ids[i]) ||
+			    !is_used(&lines[k]))
+				continue;
+			requests++;
+			price += lines[k].price;
+			cost += lines[k].cost;
+			output += none_is_zero(lines[k].output_tokens);
+		}
+		CHECK_INT(report.reserved, 0);
+		CHECK_INT(report.month.requests, requests);
+		CHECK_INT(report.month.price, price);
+		CHECK_INT(report.month.cost, cost);
+		CHECK_INT(report.month.output_tokens, output);
+	}
+}
+
+static void
+run_end(struct run *run, int64_t later_ms)
 {
 	static struct store_row rows[ROWS_MAX];
+
+	commit_and_check(run);
+	run->now_ms += later_ms; /* behind each expiry */
+	step_sweep(run, true);
+	check_limits(run);
+	ledger_hasten(&run->ledger);
+	commit_and_check(run);
+	CHECK_INT(scan(run, &run->ledger, KEY_OPEN, rows), 0);
+}
+
+static void
+live(uint64_t seed, bool has_limits)
+{
 	struct run run;
 
-	run_open(&run, seed);
+	CHECK_OK(crypto_make_master_key("master.key", NULL));
+	run_open(&run, seed, has_limits, LICENSES);
 	for (int i = 0; i < STEPS; i++) {
 		step(&run);
 		check_limits(&run);
 	}
-	commit_and_check(&run);
-	run.now_ms += DAY_MS;
-	step_sweep(&run, true);
-	commit_and_check(&run);
-	CHECK_INT(scan(&run, &run.ledger, KEY_OPEN, rows), 0);
+	run_end(&run, DAY_MS);
 	CHECK(run.late > STEPS / 100); /* or nothing was tried */
+	CHECK(!has_limits || (run.clamped > 0 && run.capped > 0));
 	run_close(&run);
+}
+
+/* Many at a time, in one month, with deaths. */
+static void
+short_step(struct run *run)
+{
+	uint32_t what = pick(run, 100);
+
+	if (what < 50)
+		step_reserve(run);
+	else if (what < 82)
+		step_settle(run);
+	else if (what < 85)
+		step_sweep(run, false);
+	else if (what < 90)
+		run->now_ms += pick(run, 40000);
+	else if (what < 98)
+		commit(run);
+	else
+		step_die(run);
+}
+
+static void
+live_shortly(uint64_t first_seed)
+{
+	unsigned refused = 0, clamped = 0, capped = 0;
+
+	/* Large tables come from the kernel, so that nothing clears them. */
+	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 20));
+	CHECK_OK(crypto_make_master_key("master.key", NULL));
+	for (uint64_t seed = first_seed; seed < first_seed + 250; seed++) {
+		struct run run;
+
+		run_open(&run, seed, true, 2);
+		for (int i = 0; i < 60; i++) {
+			short_step(&run);
+			check_limits(&run);
+		}
+		run_end(&run, 1000000);
+		check_reports(&run);
+		refused += run.refused;
+		clamped += run.clamped;
+		capped += run.capped;
+		run_close(&run);
+	}
+	CHECK(refused > 1000 && clamped > 100 && capped > 30);
 }
 
 #define SEED(n)                                                                \
 	TEST(ledger_property_seed_##n)                                         \
 	{                                                                      \
-		live(n);                                                       \
+		live(n, false);                                                \
+	}                                                                      \
+	TEST(ledger_property_limits_seed_##n)                                  \
+	{                                                                      \
+		live(n, true);                                                 \
+	}                                                                      \
+	TEST(ledger_property_short_runs_##n)                                   \
+	{                                                                      \
+		live_shortly(n * 1000);                                        \
 	}
 SEED(1)
 SEED(2)

@@ -19,70 +19,11 @@
 
 /* --- one line ------------------------------------------------------------ */
 
-/* Moves the meter to the month and rate of its last admission. */
-static enum err
-meter_follow(struct ledger *ledger, const struct usage_line *line,
-	     struct meter *meter)
-{
-	struct ledger_workspace *workspace;
-	enum err e;
-
-	if (line->admission <= meter->admissions)
-		return ERR_OK;
-	meter->admissions = line->admission;
-	meter->hour_tat_ns = line->hour_tat_ns;
-	if (line->month_start == meter->month_start)
-		return ERR_OK;
-	e = ledger_workspace(ledger, line->workspace, &workspace);
-	if (e != ERR_OK)
-		return e == ERR_WORKSPACE_UNKNOWN ? ERR_STORE_CORRUPT : e;
-	calendar_window(WINDOW_MONTH, line->month_start, workspace->zone,
-			&meter->month_start, &meter->month_end);
-	meter->month_start = line->month_start;
-	meter->month_used = 0;
-	return ERR_OK;
-}
-
-enum line_use {
-	LINE_OPEN_MET, /* the licence's open ones are counted anew from here */
-	LINE_OPEN_COUNTED,
-	LINE_ENDED, /* it was reserved until an event */
-};
-
-static enum err
-meter_take(struct ledger *ledger, const struct usage_line *line,
-	   enum line_use use)
-{
-	union counter_record record;
-	struct meter *meter = &record.meter;
-	struct counter *counter;
-	bool is_this_month;
-	struct key key;
-	enum err e;
-
-	key_meter(&key, line->license_id);
-	e = counters_find(ledger->counters, &key, &meter_schema, &counter);
-	if (e != ERR_OK)
-		return e;
-	record = counter->record;
-	e = meter_follow(ledger, line, meter);
-	if (e != ERR_OK)
-		return e;
-	is_this_month = line->month_start == meter->month_start;
-	if (use == LINE_OPEN_COUNTED)
-		meter->month_reserved += is_this_month;
-	else
-		meter->month_reserved = 0;
-	if (use == LINE_ENDED && is_this_month)
-		meter->month_used += ledger_is_counted(line);
-	return counters_change(ledger->counters, counter, &record);
-}
-
 static enum err
 line_count(struct ledger *ledger, const struct usage_line *line)
 {
 	struct usage_line before = *line;
-	enum err e = meter_take(ledger, line, LINE_ENDED);
+	enum err e = ledger_accounts_take(ledger, line, LINE_ENDED);
 
 	before.status = STR("reserved");
 	return e == ERR_OK ? ledger_rollups_move(ledger, &before, line) : e;
@@ -174,7 +115,7 @@ open_row(struct ledger *ledger, struct arena *arena, struct str line_key,
 	else if (e == ERR_OK)
 		e = ERR_STORE_CORRUPT;
 	if (e == ERR_OK)
-		return meter_take(ledger, &line, use);
+		return ledger_accounts_take(ledger, &line, use);
 	return e == ERR_NO_MEMORY || e == ERR_UNAVAILABLE ? e : ERR_OK;
 }
 

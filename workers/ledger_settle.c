@@ -42,12 +42,6 @@ is_status(const struct usage_line *line, const char *status)
 	return line && str_eq(line->status, str_of(status));
 }
 
-bool
-ledger_is_counted(const struct usage_line *line)
-{
-	return is_status(line, "settled") || is_status(line, "interrupted");
-}
-
 /* Adds sign times what the line counts. */
 static void
 sums_add(union sums *sums, const struct usage_line *line, int64_t sign)
@@ -56,7 +50,7 @@ sums_add(union sums *sums, const struct usage_line *line, int64_t sign)
 
 	if (is_status(line, "failed"))
 		rollup->failed += sign;
-	if (!ledger_is_counted(line))
+	if (line == NULL || !limits_is_used(line))
 		return;
 	rollup->requests += sign;
 	rollup->interrupted += is_status(line, "interrupted") ? sign : 0;
@@ -183,31 +177,6 @@ ledger_rollups_move(struct ledger *ledger, const struct usage_line *before,
 /* --- moving a line ------------------------------------------------------- */
 
 static enum err
-meter_move(struct ledger *ledger, const struct usage_line *before,
-	   const struct usage_line *after)
-{
-	struct counter *counter;
-	union counter_record record;
-	struct meter *meter = &record.meter;
-	struct key key;
-	enum err e;
-
-	key_meter(&key, after->license_id);
-	e = counters_find(ledger->counters, &key, &meter_schema, &counter);
-	if (e != ERR_OK)
-		return e;
-	record = counter->record;
-	if (meter->month_start == SCHEMA_INT_NONE)
-		return ERR_STORE_CORRUPT; /* nothing was ever reserved */
-	if (meter->month_start != after->month_start)
-		return ERR_OK; /* its month is over */
-	meter->month_reserved -= is_status(before, "reserved");
-	meter->month_used +=
-	    ledger_is_counted(after) - ledger_is_counted(before);
-	return counters_change(ledger->counters, counter, &record);
-}
-
-static enum err
 event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	     const struct usage_line *before, const struct usage_line *after)
 {
@@ -246,7 +215,7 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	} else if (e == ERR_OK) /* the log says too little of what it was */
 		counters_hasten(ledger->counters);
 	if (e == ERR_OK)
-		e = meter_move(ledger, before, after);
+		e = ledger_accounts_move(ledger, before, after);
 	if (e == ERR_OK)
 		e = ledger_rollups_move(ledger, before, after);
 	if (e == ERR_OK)
@@ -331,6 +300,9 @@ settle_line(struct context *context, const struct settle *in,
 		if (e != ERR_OK)
 			return e;
 	}
+	e = ledger_accounts_cap(ledger, context->arena, before, after);
+	if (e != ERR_OK)
+		return e;
 	e = line_move(ledger, context->arena, context->now_ms, before, after);
 	if (e == ERR_OK)
 		ledger_observe(before, after);
@@ -394,6 +366,8 @@ interrupt_line(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	after.settled_at = now_ms;
 	after.cost = after.price = 0;
 	e = line_charge(ledger, before->model, &after);
+	if (e == ERR_OK)
+		e = ledger_accounts_cap(ledger, arena, before, &after);
 	if (e == ERR_OK)
 		e = line_move(ledger, arena, now_ms, before, &after);
 	if (e == ERR_OK)

@@ -221,3 +221,23 @@ prices_charge(const struct price_period *period, struct usage_line *line)
 	line->price = INT64_MAX;
 	money_add(known_or(period->per_request, 0), share, &line->price);
 }
+
+int64_t
+prices_most(const struct price_period *period, int64_t prompt, int64_t output)
+{
+	const int64_t classes[] = {period->cache_read, period->cache_write,
+				   period->cache_write_1h};
+	struct price_period dearest = {.input = known_or(period->input, 0),
+				       .output = period->output,
+				       .per_request = period->per_request,
+				       .charge_bp = period->charge_bp};
+	struct usage_line line = {.input_tokens = prompt,
+				  .output_tokens = output};
+
+	/* An absent one is the smallest number. */
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (classes[i] > dearest.input)
+			dearest.input = classes[i];
+	prices_charge(&dearest, &line);
+	return line.price;
+}

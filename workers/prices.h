@@ -50,4 +50,9 @@ void prices_end(struct prices *prices, int64_t from_ms, int64_t now_ms,
  * the cost, rounded up. See doc/decisions/014-prices.md. */
 void prices_charge(const struct price_period *period, struct usage_line *line);
 
+/* The most that a request is charged with so many tokens of prompt and output:
+ * those of the prompt in whichever class is dearest. */
+int64_t prices_most(const struct price_period *period, int64_t prompt,
+		    int64_t output);
+
 #endif

@@ -347,12 +347,6 @@ rules_gcra(int64_t *tat_ns, int64_t now_ns, int64_t limit, int64_t window_ms)
 	return rate;
 }
 
-static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
 void
 rules_meter_roll(struct meter *meter, int64_t now_ms, const char *zone)
 {
@@ -366,13 +360,6 @@ rules_meter_roll(struct meter *meter, int64_t now_ms, const char *zone)
 			&meter->month_end);
 	meter->month_used = 0;
 	meter->month_reserved = 0;
-}
-
-bool
-rules_month_has_room(const struct meter *meter, int64_t limit)
-{
-	if (limit == SCHEMA_INT_NONE)
-		return true;
-	return count_of(meter->month_used) + count_of(meter->month_reserved) <
-	       limit;
+	meter->month_held = 0;
+	meter->month_spent = 0;
 }

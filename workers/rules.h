@@ -51,7 +51,5 @@ struct rules_rate rules_gcra(int64_t *tat_ns, int64_t now_ns, int64_t limit,
 
 /* Moves a meter to the month that holds now; nothing when it is there. */
 void rules_meter_roll(struct meter *meter, int64_t now_ms, const char *zone);
-/* used + reserved + 1 <= limit (SCHEMA_INT_NONE = unlimited). */
-bool rules_month_has_room(const struct meter *meter, int64_t limit);
 
 #endif

@@ -80,8 +80,12 @@ put_license(struct house *h)
 static void
 put_meter(struct house *h, int64_t used, int64_t reserved, int64_t tat_ns)
 {
-	struct meter meter = {tat_ns, MONTH_START, MONTH_END,
-			      used,   reserved,	   used + reserved};
+	struct meter meter = {.hour_tat_ns = tat_ns,
+			      .month_start = MONTH_START,
+			      .month_end = MONTH_END,
+			      .month_used = used,
+			      .month_reserved = reserved,
+			      .admissions = used + reserved};
 	struct key key;
 
 	key_meter(&key, STR("lic_1"));
