@@ -10,10 +10,10 @@
 #include "lib/calendar.h"
 #include "lib/json.h"
 #include "lib/series.h"
+#include "lib/trace.h"
 
 #define NS_PER_MS 1000000
 #define NS_PER_US 1000
-#define TRACEPARENT_BYTES_MAX 64
 #define VERSION_BYTES_MAX 64 /* as in lib/msg.def */
 #define BETA_BYTES_MAX 1024
 
@@ -153,6 +153,17 @@ overhead_us(const struct http_request *r, const struct ai_head *head)
 	return us > 0 ? us : 0;
 }
 
+/* Who answers, and what of the time was ours. */
+static void
+tell_house(struct http_request *r, const struct ai_head *head)
+{
+	int64_t us = overhead_us(r, head);
+
+	series_observe(series_provider(head->provider), SERIES_AI_OVERHEAD, us);
+	reply_text(r, "x-chatello-provider", head->provider);
+	reply_ms(r, "x-chatello-overhead-ms", us);
+}
+
 static void
 on_head(struct http_request *r, const struct bus_answer *answer)
 {
@@ -167,8 +178,7 @@ on_head(struct http_request *r, const struct bus_answer *answer)
 	}
 	if (head.content_type.n == 0)
 		head.content_type = STR("application/json");
-	series_observe(series_provider(head.provider), SERIES_AI_OVERHEAD,
-		       overhead_us(r, &head));
+	tell_house(r, &head);
 	reply_rate(r, head.rate_limit, head.rate_remaining, head.rate_reset_ms);
 	reply_headers(r);
 	if (!answer->is_last) {
@@ -224,8 +234,9 @@ take_headers(struct http_request *r, struct ai_request *question)
 
 	question->anthropic_version = header[AUDIT_ANTHROPIC_VERSION];
 	question->anthropic_beta = header[AUDIT_ANTHROPIC_BETA];
-	if (header[AUDIT_TRACEPARENT].n <= TRACEPARENT_BYTES_MAX)
-		question->traceparent = header[AUDIT_TRACEPARENT];
+	if (trace_is_valid(header[AUDIT_TRACEPARENT]))
+		question->traceparent =
+		    str_bytes(header[AUDIT_TRACEPARENT].p, TRACE_PARENT_CHARS);
 	return question->anthropic_version.n <= VERSION_BYTES_MAX &&
 	       question->anthropic_beta.n <= BETA_BYTES_MAX;
 }

@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define TRACE_REST "0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+#define TRACE "0" TRACE_REST
+
 TEST(edge_answers_ai_in_one_piece)
 {
 	struct worker *proxy = &workers[POOL_PROXY];
@@ -30,6 +33,83 @@ TEST(edge_answers_ai_in_one_piece)
 	CHECK(strcmp(proxy->request_id, "mine-1") == 0);
 	CHECK(strcmp(proxy->shape, "chat") == 0);
 	CHECK(strcmp(proxy->domain, "shop.example") == 0);
+	world_end();
+}
+
+TEST(edge_says_who_answered_and_what_it_took)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+	int fd;
+
+	world_begin();
+	world_post("/v1/chat/completions", KEY "Origin: https://a.example\r\n",
+		   "{}");
+	CHECK_STATUS("200");
+	CHECK_HAS("x-chatello-provider: openai\r\n");
+	CHECK_HAS("x-chatello-overhead-ms: 0.000\r\n");
+	CHECK_HAS("Access-Control-Expose-Headers: x-request-id, "
+		  "x-chatello-provider, x-chatello-overhead-ms, ");
+	CHECK(strcmp(proxy->traceparent, "") == 0);
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, CHAT "Content-Length: 10\r\n\r\n{\"stream\":");
+	CHECK(talk_hear(edge.loop, fd, "\r\n\r\n"));
+	CHECK_HAS("x-chatello-provider: openai\r\n");
+	close(fd);
+	world_get(LISTENER_INTERNAL, "GET /metrics HTTP/1.1\r\nHost: a\r\n"
+				     "Connection: close\r\n\r\n");
+	CHECK_HAS("chatello_ai_overhead_seconds_count{process=\"edge-0\","
+		  "provider=\"openai\"} 2\n");
+	world_end();
+}
+
+TEST(edge_passes_on_traces)
+{
+	struct worker *proxy = &workers[POOL_PROXY];
+
+	world_begin();
+	world_post("/api/chat", KEY "traceparent: " TRACE "-01\r\n", "{}");
+	CHECK_STATUS("200");
+	CHECK(strcmp(proxy->traceparent, TRACE "-01") == 0);
+	/* A version that comes later. */
+	world_post("/api/chat",
+		   KEY "traceparent: 5" TRACE_REST "-03-what.ever\r\n", "{}");
+	CHECK(strcmp(proxy->traceparent, "5" TRACE_REST "-03") == 0);
+	/* What is none is no reason to refuse. */
+	world_post("/api/chat", KEY "traceparent: " TRACE "-0\r\n", "{}");
+	CHECK_STATUS("200");
+	CHECK(strcmp(proxy->traceparent, "") == 0);
+	world_end();
+}
+
+/* The longest head of an answer finds its room behind the longest of a
+ * request. */
+TEST(edge_finds_room_for_its_heads)
+{
+	char request[8192], filler[7000];
+	int fd, n;
+
+	world_begin();
+	for (n = 6000; n < (int)sizeof(filler); n++) {
+		memset(filler, 'f', (size_t)n);
+		filler[n] = '\0';
+		snprintf(request, sizeof(request),
+			 "POST /v1/messages HTTP/1.1\r\nHost: a\r\n" KEY
+			 "Origin: https://a.example\r\nIdempotency-Key: "
+			 "%.64s\r\nContent-Length: 10\r\nx-filler: %s\r\n\r\n"
+			 "{\"stream\":",
+			 filler, filler);
+		fd = world_client(LISTENER_PUBLIC);
+		talk_say(fd, request);
+		CHECK(talk_hear(edge.loop, fd, "\r\n\r\n"));
+		close(fd);
+		if (world_has("HTTP/1.1 431 "))
+			break;
+		CHECK_STATUS("200");
+		CHECK_HAS("\r\nrequest-id: ffff");
+		CHECK_HAS("\r\nx-chatello-overhead-ms: 0.");
+		CHECK_HAS("\r\n\r\n");
+	}
+	CHECK(n > 6000 && n < (int)sizeof(filler));
 	world_end();
 }
 

@@ -14,6 +14,7 @@
 #include "lib/json.h"
 
 #define MS_PER_S 1000
+#define US_PER_MS 1000
 #define RETRY_AFTER_DEFAULT_MS 1000
 
 void
@@ -27,15 +28,36 @@ reply_headers(struct http_request *r)
 		return;
 	http_header(r, "Access-Control-Allow-Origin", "*");
 	http_header(r, "Access-Control-Expose-Headers",
-		    "x-request-id, Retry-After, RateLimit-Limit, "
+		    "x-request-id, x-chatello-provider, "
+		    "x-chatello-overhead-ms, Retry-After, RateLimit-Limit, "
 		    "RateLimit-Remaining, RateLimit-Reset");
 }
 
 /* Left out when there is no memory for it: the answer stands without. */
+void
+reply_text(struct http_request *r, const char *name, struct str value)
+{
+	struct str text = arena_str(&r->arena, value);
+
+	if (text.p)
+		http_header(r, name, text.p);
+}
+
 static void
 header_int(struct http_request *r, const char *name, int64_t value)
 {
 	struct str text = arena_printf(&r->arena, "%lld", (long long)value);
+
+	if (text.p)
+		http_header(r, name, text.p);
+}
+
+void
+reply_ms(struct http_request *r, const char *name, int64_t us)
+{
+	struct str text =
+	    arena_printf(&r->arena, "%lld.%03lld", (long long)(us / US_PER_MS),
+			 (long long)(us % US_PER_MS));
 
 	if (text.p)
 		http_header(r, name, text.p);

@@ -36,6 +36,10 @@ void reply_failure(struct http_request *request, enum err err,
 /* Headers that every answer needs: for handlers that send with http_reply or
  * http_stream themselves. Once a request. */
 void reply_headers(struct http_request *request);
+/* One more, left out without memory: text, and us as milliseconds. */
+void reply_text(struct http_request *request, const char *name,
+		struct str text);
+void reply_ms(struct http_request *request, const char *name, int64_t us);
 /* RateLimit-Limit, -Remaining, -Reset; absent values are left out.
  * draft-ietf-httpapi-ratelimit-headers-03, the separate fields. */
 void reply_rate(struct http_request *request, int64_t limit, int64_t remaining,

@@ -9,6 +9,7 @@
 #include "lib/id.h"
 #include "lib/log.h"
 #include "lib/metrics.h"
+#include "lib/trace.h"
 
 #include <stdio.h>
 
@@ -308,6 +309,7 @@ count(const struct http_request *r)
 static void
 on_end(struct http_request *r)
 {
+	struct str traceparent = r->head.header[AUDIT_TRACEPARENT];
 	struct edge *edge = edge_of(r);
 	int64_t us = (loop_now_ns(edge->loop) - r->began_ns) / NS_PER_US;
 
@@ -317,6 +319,8 @@ on_end(struct http_request *r)
 	loop_timer_clear(edge->loop, &r->timer);
 	count(r);
 	log_request(r->id);
+	if (trace_is_valid(traceparent))
+		log_trace(trace_id(traceparent));
 	if (r->status >= 500)
 		log_warn("edge-request", "route=%s status=%d us=%lld",
 			 r->route ? r->route->path : "-", r->status,
@@ -326,6 +330,7 @@ on_end(struct http_request *r)
 			  r->route ? r->route->path : "-",
 			  r->is_replied ? r->status : 0, (long long)us);
 	log_request(STR_NONE);
+	log_trace(STR_NONE);
 }
 
 const struct http_calls routes_calls = {

@@ -153,7 +153,7 @@ world_answer_head(struct worker *worker, struct bus_from *from,
 	    is_stream ? STR("text/event-stream") : STR("application/json");
 	head.is_stream = is_stream;
 	head.provider = STR("openai");
-	head.upstream_us = 0;
+	head.upstream_us = 250000; /* more than it can have taken here */
 	head.rate_limit = 100;
 	head.rate_remaining = 99;
 	head.rate_reset_ms = 36000;
@@ -204,6 +204,7 @@ on_ai(void *ctx, const struct bus_request *request)
 	     in.anthropic_version);
 	note(worker->anthropic_beta, sizeof(worker->anthropic_beta),
 	     in.anthropic_beta);
+	note(worker->traceparent, sizeof(worker->traceparent), in.traceparent);
 	if (memmem(in.body.p, in.body.n, "rate", 4))
 		world_answer_failure(worker, request->from, ERR_RATE_LIMITED);
 	else if (memmem(in.body.p, in.body.n, "hold", 4))

@@ -26,6 +26,7 @@ struct worker {
 	char shape[16];
 	char anthropic_version[72];
 	char anthropic_beta[64];
+	char traceparent[72];
 };
 
 extern struct edge edge;

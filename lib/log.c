@@ -15,12 +15,14 @@
 #define PAIRS_BYTES 2048u
 #define LINE_BYTES (6 * PAIRS_BYTES + 512) /* each byte may become \u00XX */
 #define REQUEST_BYTES 65u
+#define TRACE_BYTES 33u
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static char process_name[33] = "chatello";
 static enum log_level level_max = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
 static _Thread_local char request[REQUEST_BYTES];
+static _Thread_local char trace[TRACE_BYTES];
 
 struct line {
 	char text[LINE_BYTES];
@@ -35,15 +37,26 @@ log_open(const char *process, enum log_level level, enum log_format format)
 	line_format = format;
 }
 
+static void
+keep(char *to, size_t room, struct str s)
+{
+	size_t n = s.n < room ? s.n : room - 1;
+
+	if (n)
+		memcpy(to, s.p, n);
+	to[n] = '\0';
+}
+
 void
 log_request(struct str request_id)
 {
-	size_t n =
-	    request_id.n < sizeof(request) ? request_id.n : sizeof(request) - 1;
+	keep(request, sizeof(request), request_id);
+}
 
-	if (n)
-		memcpy(request, request_id.p, n);
-	request[n] = '\0';
+void
+log_trace(struct str id)
+{
+	keep(trace, sizeof(trace), id);
 }
 
 static void
@@ -168,6 +181,8 @@ print_json(struct line *line, const char *level, const char *id,
 	add_json_member_z(line, "process", process_name);
 	if (request[0])
 		add_json_member_z(line, "request_id", request);
+	if (trace[0])
+		add_json_member_z(line, "trace_id", trace);
 	add_json_pairs(line, pairs);
 	add_z(line, "}");
 }
@@ -189,6 +204,10 @@ print_text(struct line *line, const char *level, const char *id,
 	if (request[0]) {
 		add_z(line, " request_id=");
 		add_z(line, request);
+	}
+	if (trace[0]) {
+		add_z(line, " trace_id=");
+		add_z(line, trace);
 	}
 	if (pairs[0])
 		add_z(line, " ");

@@ -16,6 +16,8 @@ void log_open(const char *process, enum log_level level,
 	      enum log_format format);
 /* The request id that is put on this thread's lines until reset with NONE. */
 void log_request(struct str request_id);
+/* Likewise, the W3C trace that the request belongs to: `trace_id`. */
+void log_trace(struct str id);
 /* LOG_*(): id, then a printf of key=value pairs. Values with blanks are to be
  * written in double quotes by the caller. */
 void log_line(enum log_level level, const char *id, const char *format, ...)

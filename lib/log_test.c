@@ -76,6 +76,13 @@ TEST(log_request_id_is_on_lines_until_reset)
 	log_info("two", "a=1");
 	WANT(strstr(lines(), " request_id=01ABC a=1\ntwo "));
 	WANT(!strstr(strstr(got, "two"), "request_id"));
+	WANT(!strstr(got, "trace_id"));
+	log_trace(STR("0af7"));
+	log_info("three", "a=1");
+	log_trace(STR_NONE);
+	log_info("four", "a=1");
+	WANT(strstr(lines(), " trace_id=0af7 a=1\nfour "));
+	WANT(!strstr(strstr(got, "four"), "trace_id"));
 }
 
 static const char *

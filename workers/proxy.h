@@ -23,6 +23,7 @@
 
 #include "lib/metrics.h"
 #include "lib/series.h"
+#include "lib/trace.h"
 #include "store/crypto.h"
 #include "workers/breaker.h"
 #include "workers/key_pool.h"
@@ -207,14 +208,19 @@ struct job {
 	char model_said_text[129];
 	char license_id_text[33];
 	char failure_text[321];
+	char
+	    traceparent[TRACE_PARENT_CHARS + 1]; /* the provider's; "" = none */
 };
 
-/* A log line with the request's id on it. */
+/* A log line with the request's id on it, and its trace's if it has one. */
 #define JOB_WARN(job, ...)                                                     \
 	do {                                                                   \
 		log_request((job)->request_id);                                \
+		if ((job)->traceparent[0])                                     \
+			log_trace(trace_id(str_of((job)->traceparent)));       \
 		log_warn(__VA_ARGS__);                                         \
 		log_request(STR_NONE);                                         \
+		log_trace(STR_NONE);                                           \
 	} while (0)
 
 /* Whose shape the client speaks; /api/chat is made in OpenAI's. */

@@ -7,7 +7,6 @@
 #include "workers/proxy.h"
 #include "workers/user_hash.h"
 
-#define TRACEPARENT_BYTES 55
 #define ANTHROPIC_VERSION "2023-06-01" /* takes a temperature */
 #define TRANSLATION_BYTES_MAX (32u << 20)
 
@@ -72,27 +71,6 @@ proxy_choose(struct context *context, struct request *request,
 
 /* --- headers --------------------------------------------------------- */
 
-static bool
-is_hex(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!strchr("0123456789abcdef", s.p[i]) || s.p[i] == '\0')
-			return false;
-	}
-	return true;
-}
-
-/* W3C Trace Context, version 00. */
-static bool
-traceparent_is_valid(struct str s)
-{
-	return s.n == TRACEPARENT_BYTES && str_starts(s, STR("00-")) &&
-	       s.p[35] == '-' && s.p[52] == '-' &&
-	       is_hex(str_bytes(s.p + 3, 32)) &&
-	       is_hex(str_bytes(s.p + 36, 16)) &&
-	       is_hex(str_bytes(s.p + 53, 2));
-}
-
 static void
 add_header(struct job *job, const char *name, struct str value)
 {
@@ -143,8 +121,10 @@ fill_headers(struct job *job, const struct ai_request *in, struct why *why)
 {
 	enum err err = ERR_OK;
 
-	if (traceparent_is_valid(in->traceparent))
-		add_header(job, "traceparent", in->traceparent);
+	if (trace_is_valid(in->traceparent)) {
+		trace_next(in->traceparent, job->traceparent);
+		add_header(job, "traceparent", str_of(job->traceparent));
+	}
 	if (job->row->wire->shape == AI_ANTHROPIC)
 		err = add_anthropic(job, in, why);
 	return err == ERR_OK && job->headers.is_failed ? ERR_NO_MEMORY : err;
