@@ -3,7 +3,7 @@ _chatello() {
 	local word=${COMP_WORDS[COMP_CWORD]} words=
 	local noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words='init up status doctor license customer plan price key event usage analytics man completion --help --version --conf'
+		words='init up status doctor license customer plan workspace price key event usage analytics man completion --help --version --conf'
 	else
 	case "$noun $verb" in
 	'license issue') words="--json --help --data --email --plan --months --domain --name --workspace --cycle --price --note --trial" ;;
@@ -19,6 +19,8 @@ _chatello() {
 	'customer show') words="--json --help --data --workspace" ;;
 	'plan list') words="--json --help --data --workspace" ;;
 	'plan set') words="--json --help --data --name --price-month --price-year --feature --limit --grace-days --trial-days --archived --workspace" ;;
+	'workspace list') words="--json --help --data" ;;
+	'workspace set') words="--json --help --data --limit --workspace" ;;
 	'price list') words="--json --help --data --at --all" ;;
 	'price set') words="--json --help --data --input --output --cache-read --cache-write --cache-write-1h --per-request --charge-bp --from --to" ;;
 	'price import') words="--json --help --data --dry-run --from" ;;
@@ -43,6 +45,7 @@ _chatello() {
 	'license') words='issue insert show list suspend resume renew cancel verify' ;;
 	'customer') words='list show' ;;
 	'plan') words='list set' ;;
+	'workspace') words='list set' ;;
 	'price') words='list set import remove' ;;
 	'key') words='set list test remove' ;;
 	'event') words='list tail verify' ;;

@@ -76,6 +76,11 @@ enum err command_int(struct command *command, const char *name, int64_t *out,
 		     struct why *why);
 enum err command_money(struct command *command, const char *name, int64_t *out,
 		       struct why *why);
+struct limit;
+/* --limit NAME=NUMBER or NAME=none, at most max of them, in the arena. */
+enum err command_limits(struct command *command, uint32_t max,
+			struct limit **limits, uint32_t *count,
+			struct why *why);
 /* RFC 3339 or a date, which is its first instant in the zone. */
 enum err command_time(struct command *command, const char *name,
 		      const char *zone, int64_t *out, struct why *why);

@@ -156,6 +156,8 @@ TEST(command_bad_usage_is_2_and_says_how)
 	    "plan set p --limit rooms",
 	    "plan set p --limit rooms=-1",
 	    "plan set p --archived maybe",
+	    "workspace set",
+	    "workspace set --limit concurrent",
 	    "price set openai",
 	    "key test openai first second",
 	    "usage export --format xml",
@@ -365,6 +367,21 @@ TEST(command_refusals_change_nothing)
 		expect(lines[i], EXIT_FAILED, "", "chatello: ");
 	member("event verify --json", "records", after, sizeof(after));
 	CHECK_STR(str_of(after), str_of(before));
+}
+
+TEST(command_workspace_set_changes_only_what_is_given)
+{
+	set_up_store();
+	expect("workspace set --limit concurrent=5 --limit spend_month=9000000",
+	       0, "concurrent", "");
+	expect("workspace set --limit concurrent=none --json", 0,
+	       "\"limits\":{\"spend_month\":9000000}", "");
+	expect("workspace list --json", 0,
+	       "\"limits\":{\"spend_month\":9000000}", "");
+	expect("workspace set --limit rooms=1", EXIT_FAILED, "",
+	       "a workspace's limits are requests_hour");
+	expect("workspace set --workspace nope --limit concurrent=1",
+	       EXIT_FAILED, "", "no such workspace");
 }
 
 TEST(command_plan_and_price_set_change_only_what_is_given)

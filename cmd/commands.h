@@ -12,6 +12,7 @@ command_fn license_issue_command, license_insert_command, license_show_command,
     license_renew_command, license_cancel_command, license_verify_command;
 command_fn customer_list_command, customer_show_command;
 command_fn plan_list_command, plan_set_command;
+command_fn workspace_list_command, workspace_set_command;
 command_fn price_list_command, price_set_command, price_remove_command,
     price_import_command;
 command_fn key_set_command, key_list_command, key_test_command,

@@ -6,8 +6,6 @@
 #include "cmd/output.h"
 #include "cmd/reading.h"
 
-#include <stdlib.h>
-
 #define NAMES_MAX 64 /* features, limits; msg.def */
 
 static const struct column columns[] = {
@@ -138,49 +136,6 @@ read_features(struct command *command, struct plan_set *in, struct why *why)
 	return ERR_OK;
 }
 
-/* NAME=NUMBER or NAME=none */
-static bool
-read_limit(const char *text, struct limit *limit)
-{
-	const char *equals = strchr(text, '=');
-	long long value;
-	char *end;
-
-	if (equals == NULL || equals == text)
-		return false;
-	limit->name = str_bytes(text, (size_t)(equals - text));
-	limit->value = SCHEMA_INT_NONE;
-	if (strcmp(equals + 1, "none") == 0)
-		return true;
-	value = strtoll(equals + 1, &end, 10);
-	if (equals[1] < '0' || equals[1] > '9' || *end || value == INT64_MAX)
-		return false;
-	limit->value = value;
-	return true;
-}
-
-static enum err
-read_limits(struct command *command, struct plan_set *in, struct why *why)
-{
-	const char *text;
-	size_t at = 0;
-
-	in->limits =
-	    arena_array(&command->arena, NAMES_MAX, sizeof(*in->limits));
-	if (in->limits == NULL)
-		return ERR_NO_MEMORY;
-	while ((text = command_next(command, "limit", &at)) != NULL) {
-		if (in->limits_count == NAMES_MAX ||
-		    !read_limit(text, &in->limits[in->limits_count]))
-			return command_misused(command, why,
-					       "--limit: \"%.60s\" is not "
-					       "NAME=NUMBER or NAME=none",
-					       text);
-		in->limits_count++;
-	}
-	return ERR_OK;
-}
-
 static enum err
 read_archived(struct command *command, struct plan_set *in, struct why *why)
 {
@@ -216,7 +171,8 @@ plan_set_command(struct command *command, struct why *why)
 	if (e == ERR_OK)
 		e = read_features(command, &in, why);
 	if (e == ERR_OK)
-		e = read_limits(command, &in, why);
+		e = command_limits(command, NAMES_MAX, &in.limits,
+				   &in.limits_count, why);
 	if (e == ERR_OK)
 		e = read_archived(command, &in, why);
 	if (e == ERR_OK)

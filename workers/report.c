@@ -8,7 +8,8 @@
 
 #define HOUR_MS INT64_C(3600000)
 #define NS_PER_MS INT64_C(1000000)
-#define LIMIT_ROWS 3u
+#define LIMIT_ROWS 6u
+#define MINUTE_MS INT64_C(60000)
 
 static int64_t
 count_of(int64_t i)
@@ -230,6 +231,51 @@ hour_row(const struct report_subject *subject, int64_t now_ms,
 	return row;
 }
 
+/* Of the minute that holds now. */
+static struct limit_usage
+minute_row(const struct report_subject *subject, int64_t limit, int64_t now_ms,
+	   struct arena *arena)
+{
+	const struct meter *meter = &subject->meter;
+	int64_t start = now_ms - now_ms % MINUTE_MS;
+	struct limit_usage row = limit_row(STR("tokens_minute"), 0, limit);
+
+	if (meter->minute_start >= start)
+		row = limit_row(row.name,
+				count_of(meter->minute_used) +
+				    count_of(meter->minute_reserved),
+				limit);
+	row.resets_at = zoned_text(start + MINUTE_MS, subject->zone, arena);
+	return row;
+}
+
+/* Those that only few plans have. */
+static uint32_t
+further_rows(const struct report_subject *subject, int64_t now_ms,
+	     struct str resets_at, struct arena *arena, struct limit_usage *out)
+{
+	const struct meter *meter = &subject->meter;
+	const struct plan *plan = subject->plan;
+	int64_t tokens = rules_limit(plan, "tokens_minute", SCHEMA_INT_NONE);
+	int64_t spend = rules_limit(plan, "spend_month", SCHEMA_INT_NONE);
+	int64_t concurrent = rules_limit(plan, "concurrent", SCHEMA_INT_NONE);
+	uint32_t count = 0;
+
+	if (tokens != SCHEMA_INT_NONE)
+		out[count++] = minute_row(subject, tokens, now_ms, arena);
+	if (spend != SCHEMA_INT_NONE) {
+		out[count] = limit_row(STR("spend_month"),
+				       count_of(meter->month_spent) +
+					   count_of(meter->month_held),
+				       spend);
+		out[count++].resets_at = resets_at;
+	}
+	if (concurrent != SCHEMA_INT_NONE)
+		out[count++] = limit_row(STR("concurrent"),
+					 count_of(meter->open), concurrent);
+	return count;
+}
+
 enum err
 report_limits(const struct report_subject *subject, int64_t now_ms,
 	      struct arena *arena, struct limit_usage **rows, uint32_t *count)
@@ -247,6 +293,8 @@ report_limits(const struct report_subject *subject, int64_t now_ms,
 		out[(*count)++] = limit_row(
 		    STR("activations"), count_of(subject->license.activations),
 		    activations);
+	*count += further_rows(subject, now_ms, out[0].resets_at, arena,
+			       out + *count);
 	*rows = out;
 	return ERR_OK;
 }

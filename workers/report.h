@@ -45,7 +45,8 @@ enum err report_load(struct store *store, struct str license_hash,
 void report_license(const struct report_subject *subject, int64_t now_ms,
 		    struct license_brief *out);
 void report_plan(const struct report_subject *subject, struct plan_brief *out);
-/* requests_month, requests_hour and (when the plan limits them) activations.
+/* requests_month, requests_hour and (when the plan limits them) activations,
+ * tokens_minute, spend_month and concurrent.
  * Reservations in flight count as used. */
 enum err report_limits(const struct report_subject *subject, int64_t now_ms,
 		       struct arena *arena, struct limit_usage **rows,

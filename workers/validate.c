@@ -81,6 +81,7 @@ meter_fill(struct str raw, const struct settings_workspace *workspace,
 	meter->month_start = workspace->month_start_ms;
 	meter->month_end = workspace->month_end_ms;
 	meter->month_used = meter->month_reserved = 0;
+	meter->month_spent = meter->month_held = 0;
 	return ERR_OK;
 }
 

@@ -343,6 +343,53 @@ TEST(validate_compares_domains)
 	house_close(&h);
 }
 
+TEST(validate_shows_where_each_limit_stands)
+{
+	const struct {
+		const char *name;
+		int64_t used, remaining;
+	} rows[] = {{"tokens_minute", 700, 300},
+		    {"spend_month", 5000, 0},
+		    {"concurrent", 2, 1}};
+	struct meter meter = {.hour_tat_ns = SCHEMA_INT_NONE,
+			      .month_start = MONTH_START,
+			      .month_end = MONTH_END,
+			      .open = 2,
+			      .month_held = 1500,
+			      .month_spent = 3500,
+			      .minute_start = NOW - NOW % 60000,
+			      .minute_first = 1,
+			      .minute_used = 600,
+			      .minute_reserved = 100};
+	struct validate_answer out;
+	struct house h;
+	struct key key;
+
+	house_open(&h);
+	h.limits[1] = (struct limit){STR("tokens_minute"), 1000};
+	h.limits[2] = (struct limit){STR("spend_month"), 4000};
+	h.limits[3] = (struct limit){STR("concurrent"), 3};
+	h.plan.limits_count = 4;
+	put_plan(&h);
+	key_meter(&key, STR("lic_1"));
+	put(&h, &key, &meter_schema, &meter);
+	out = validated(&h, KEY, NULL);
+	CHECK_INT(out.usage_count, 5);
+	for (int i = 0; i < 3; i++) {
+		CHECK_STR(out.usage[2 + i].name, str_of(rows[i].name));
+		CHECK_INT(out.usage[2 + i].used, rows[i].used);
+		CHECK_INT(out.usage[2 + i].remaining, rows[i].remaining);
+	}
+	CHECK(out.usage[2].resets_at.n && out.usage[3].resets_at.n);
+	/* The minute is over. */
+	meter.minute_start -= 60000;
+	put(&h, &key, &meter_schema, &meter);
+	out = validated(&h, KEY, NULL);
+	CHECK_INT(out.usage[2].used, 0);
+	CHECK_INT(out.usage[2].remaining, 1000);
+	house_close(&h);
+}
+
 TEST(validate_limits_each_site_by_itself)
 {
 	struct validate_answer out;
