@@ -139,6 +139,34 @@ TEST(edge_refuses_ai)
 	world_end();
 }
 
+TEST(edge_tells_ai_clients_when_not_to_ask_again)
+{
+	static const struct {
+		const char *path;
+		const char *body;
+		bool is_told;
+	} rows[] = {
+	    {"/v1/chat/completions", "{\"rate\":1}", false}, /* 2.5 s */
+	    {"/v1/chat/completions", "{\"broken\":1}", false},
+	    {"/v1/chat/completions", "{\"month\":1}", true},
+	    {"/v1/chat/completions", "{\"billed\":1}", true},
+	    {"/v1/chat/completions", "", true}, /* it will fail again */
+	    {"/v1/messages", "{\"broken\":1}", false},
+	    {"/v1/messages", "{\"month\":1}", true},
+	    {"/v1/messages", "{\"billed\":1}", true},
+	    {"/api/chat", "{\"month\":1}", false}, /* no such clients */
+	};
+
+	world_begin();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_post(rows[i].path, KEY, rows[i].body);
+		CHECK(!world_has("HTTP/1.1 200"));
+		CHECK_INT(world_has("x-should-retry: false\r\n"),
+			  rows[i].is_told);
+	}
+	world_end();
+}
+
 TEST(edge_lists_models_for_anthropic_clients)
 {
 	world_begin();

@@ -16,6 +16,7 @@
 #define MS_PER_S 1000
 #define US_PER_MS 1000
 #define RETRY_AFTER_DEFAULT_MS 1000
+#define RETRY_UNASKED_MS_MAX 60000 /* what a program may wait by itself */
 
 void
 reply_headers(struct http_request *r)
@@ -216,6 +217,25 @@ reply_schema(struct http_request *r, int status, const struct schema *schema,
 	reply_json(r, status);
 }
 
+/* The official clients ask again by themselves, twice, after 408, 409, 429 and
+ * 5xx, and sleep for as long as Retry-After says, be it the rest of the month;
+ * unless x-should-retry says no. Source: their own code. */
+static bool
+is_worth_repeating(enum err err, const struct failure *failure,
+		   int64_t retry_ms)
+{
+	if (failure && failure->may_be_billed)
+		return false;
+	return err != ERR_DEADLINE && err_row(err)->retry != ERR_RETRY_NEVER &&
+	       retry_ms <= RETRY_UNASKED_MS_MAX;
+}
+
+static bool
+is_ai_shape(const struct http_request *r)
+{
+	return r->shape == SHAPE_OPENAI || r->shape == SHAPE_ANTHROPIC;
+}
+
 void
 reply_failure(struct http_request *r, enum err err,
 	      const struct failure *failure)
@@ -231,6 +251,8 @@ reply_failure(struct http_request *r, enum err err,
 	if (failure)
 		reply_rate(r, failure->rate_limit, failure->rate_remaining,
 			   failure->rate_reset_ms);
+	if (is_ai_shape(r) && !is_worth_repeating(err, failure, retry_ms))
+		http_header(r, "x-should-retry", "false");
 	if (row->http_status == 401) /* RFC 9110, section 15.5.2 */
 		http_header(r, "WWW-Authenticate", "Bearer");
 	buf_reset(&r->out);

@@ -1,7 +1,9 @@
 /*
  * reply: answers in the shapes that clients expect. Every answer carries
  * x-request-id; every refusal carries its code, a sentence that says what to
- * do, and Retry-After and RateLimit-* where they apply.
+ * do, and Retry-After and RateLimit-* where they apply. An AI client is told
+ * by x-should-retry where asking again by itself would fail, cost twice or
+ * keep it asleep for more than a minute.
  */
 #ifndef EDGE_REPLY_H
 #define EDGE_REPLY_H

@@ -49,6 +49,9 @@ world_answer_failure(struct worker *worker, struct bus_from *from, enum err err)
 		failure.rate_remaining = 0;
 		failure.rate_reset_ms = 36000;
 	}
+	if (err == ERR_LIMIT_REACHED)
+		failure.retry_after_ms = 86400000;
+	failure.may_be_billed = err == ERR_UPSTREAM_TIMEOUT;
 	answer(worker, from, err, &failure_schema, &failure);
 }
 
@@ -207,6 +210,14 @@ on_ai(void *ctx, const struct bus_request *request)
 	note(worker->traceparent, sizeof(worker->traceparent), in.traceparent);
 	if (memmem(in.body.p, in.body.n, "rate", 4))
 		world_answer_failure(worker, request->from, ERR_RATE_LIMITED);
+	else if (memmem(in.body.p, in.body.n, "month", 5))
+		world_answer_failure(worker, request->from, ERR_LIMIT_REACHED);
+	else if (memmem(in.body.p, in.body.n, "billed", 6))
+		world_answer_failure(worker, request->from,
+				     ERR_UPSTREAM_TIMEOUT);
+	else if (memmem(in.body.p, in.body.n, "broken", 6))
+		world_answer_failure(worker, request->from,
+				     ERR_UPSTREAM_FAILED);
 	else if (memmem(in.body.p, in.body.n, "hold", 4))
 		worker->held = request->from;
 	else

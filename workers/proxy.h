@@ -199,6 +199,7 @@ struct job {
 	int out_status;
 	enum err failure_err; /* how it ends, OK or the failure below */
 	int64_t failure_retry_ms;
+	bool may_be_billed; /* though it failed */
 
 	char own_key_text[PROVIDER_KEY_BYTES_MAX + 1]; /* "" = not readable */
 	char request_id_text[65];

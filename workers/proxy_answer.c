@@ -77,6 +77,7 @@ send_failure(struct job *job)
 			      : str_of(err_text(job->failure_err));
 	if (job->failure_retry_ms > 0)
 		failure.retry_after_ms = job->failure_retry_ms;
+	failure.may_be_billed = job->may_be_billed;
 	buf_reset(scratch);
 	schema_encode(&failure_schema, &failure, scratch);
 	answer_last(job, job->failure_err,

@@ -287,6 +287,7 @@ job_fail(struct job *job, enum err err, const char *message,
 	if (is_consumed && !job->is_sse && !job->is_said_failed)
 		job->text_bytes = job->in.n; /* nothing better is known */
 	job_settlement(job, is_consumed ? "partial" : NULL, said);
+	job->may_be_billed = is_consumed;
 	job_answer_failure(job, err, str_of(message), retry_after_ms);
 	job_settle(job);
 }

@@ -295,6 +295,7 @@ TEST(proxy_tries_a_429_again_and_then_says_when)
 	house_ask_whole(&house, &reply, "openai", OPENAI("gpt-429"));
 	CHECK_ERR(reply.err, ERR_RATE_LIMITED);
 	CHECK_INT(reply.failure.retry_after_ms, 30);
+	CHECK(!reply.failure.may_be_billed);
 	CHECK_INT(house.provider.shared->requests, 3);
 	house_turn_until_settled(&house, 1);
 	CHECK_INT(house.settle.attempts, 3);
@@ -325,6 +326,7 @@ TEST(proxy_json_that_breaks_is_partial)
 		house_ask_whole(&house, &reply, "openai", str_of(rows[i].body));
 		CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
 		CHECK(!reply.has_head);
+		CHECK(reply.failure.may_be_billed);
 		house_turn_until_settled(&house, i + 1);
 		CHECK_STR(house.settle.status, STR("settled"));
 		CHECK_STR(house.settle.source, STR("partial"));
@@ -362,6 +364,7 @@ TEST(proxy_silent_provider_is_given_up)
 	house_open(&house);
 	house_ask_whole(&house, &reply, "openai", OPENAI("gpt-silent"));
 	CHECK_ERR(reply.err, ERR_UPSTREAM_TIMEOUT);
+	CHECK(reply.failure.may_be_billed);
 	house_turn_until_settled(&house, 1);
 	check_may_be_billed(&house, "UPSTREAM_TIMEOUT");
 	while (house.provider.shared->gone == 0)

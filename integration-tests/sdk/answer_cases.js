@@ -98,7 +98,7 @@ const answerCases = [
     async run(it) {
       const pieces = [];
       const answer =
-          await it.stream('Hi #up cached=5', (piece) => pieces.push(piece));
+          await it.stream('Hi #up cached=5', {}, (piece) => pieces.push(piece));
       const got = it.read(await it.house.counts());
 
       assert.deepEqual(pieces.filter(Boolean), [HELLO, HELLO, HELLO]);
@@ -217,6 +217,7 @@ const answerCases = [
 
   {
     name: 'tool choices',
+    asks: 5,
     async run(it) {
       const wanted =
           {auto: 'auto', any: 'any', none: 'none', named: 'named get_weather'};
@@ -228,11 +229,12 @@ const answerCases = [
       await it.ask({prompt: 'Hi', isOneAtATime: true, tools: ['get_weather']});
       assert.equal(it.read(await it.house.counts()).isOneAtATime, true);
     },
-    ledger: areSettled(5)
+    ledger: areSettled
   },
 
   {
     name: 'JSON mode',
+    asks: (it) => 2 * it.clientKind.formats.length,
     async run(it) {
       for (const format of it.clientKind.formats) {
         const question = {prompt: 'JSON please #up say=json events=1', format};
@@ -250,11 +252,12 @@ const answerCases = [
           assert.equal(got.format, 'json_object');
       }
     },
-    ledger: (lines, it) => areSettled(2 * it.clientKind.formats.length)(lines)
+    ledger: areSettled
   },
 
   {
     name: 'images',
+    asks: 2,
     async run(it) {
       const url = 'https://images.example/cat.png?a=1&b="2"';
 
@@ -265,12 +268,13 @@ const answerCases = [
           it.read(await it.house.counts()).images,
           [`data:image/png;base64,${PNG}`]);
     },
-    ledger: areSettled(2)
+    ledger: areSettled
   },
 
   ...[1, 2, 7].map(
       (split) => ({
         name: `unicode in pieces of ${split} bytes`,
+        asks: 2,
         async run(it) {
           const prompt = `${UNICODE}#up say=unicode split=${split}`;
 
@@ -278,11 +282,12 @@ const answerCases = [
           assert.equal(it.read(await it.house.counts()).turns[0].text, prompt);
           assert.equal((await it.stream({prompt})).text, UNICODE.repeat(3));
         },
-        ledger: areSettled(2)
+        ledger: areSettled
       })),
 
   {
     name: '100 KB',
+    asks: 4,
     async run(it) {
       const prompt = `#up size=${KIB_100} events=1 `;
       const long = letters(KIB_100);
@@ -294,11 +299,12 @@ const answerCases = [
           letters(1000).repeat(100));
       assert.equal((await it.ask(`${long} #up say=ok`)).text, 'ok');
     },
-    ledger: areSettled(4)
+    ledger: areSettled
   },
 
   {
     name: 'the most tokens, and why an answer stopped',
+    asks: (it) => it.pair.client === 'openai' ? 2 : 4,
     async run(it) {
       const finishes = it.pair.provider === 'anthropic' ?
           {max_tokens: 'length', refusal: 'refusal'} :
@@ -315,12 +321,12 @@ const answerCases = [
         assert.equal((await it.stream(question)).finish, want);
       }
     },
-    ledger: (lines, it) =>
-        areSettled(it.pair.client === 'openai' ? 2 : 4)(lines)
+    ledger: areSettled
   },
 
   {
     name: '50 streams at once',
+    asks: 50,
     async run(it) {
       const answers = await Promise.all(Array.from(
           {length: 50},
@@ -332,8 +338,8 @@ const answerCases = [
         assert.equal(usage.input, i + 1);
       });
     },
-    ledger(lines) {
-      areSettled(50)(lines);
+    ledger(lines, it) {
+      areSettled(lines, it);
       assert.deepEqual(
           lines.map((line) => line.input_tokens).sort((a, b) => a - b),
           Array.from({length: 50}, (_, i) => i + 1));

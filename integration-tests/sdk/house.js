@@ -105,8 +105,11 @@ class House {
         'big', '--feature', 'ai_proxy', '--limit', 'requests_month=none',
         '--limit', 'requests_hour=100000');
     await plan(
-        'one', '--feature', 'ai_proxy', '--limit', 'requests_month=none',
+        'hourly', '--feature', 'ai_proxy', '--limit', 'requests_month=none',
         '--limit', 'requests_hour=1');
+    await plan(
+        'monthly', '--feature', 'ai_proxy', '--limit', 'requests_month=1',
+        '--limit', 'requests_hour=none');
     await plan('bare', '--feature', 'none');
   }
 

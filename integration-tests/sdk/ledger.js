@@ -26,14 +26,13 @@ function isSettled(tokens = {}) {
   };
 }
 
-function areSettled(count) {
-  return (lines) => {
-    assert.equal(lines.length, count);
-    for (const line of lines) {
-      assert.equal(line.status, 'settled');
-      assert.equal(line.source, 'provider');
-    }
-  };
+/* As many good answers as the provider was asked for. */
+function areSettled(lines, it) {
+  assert.equal(lines.length, it.asks);
+  for (const line of lines) {
+    assert.equal(line.status, 'settled');
+    assert.equal(line.source, 'provider');
+  }
 }
 
 /* One line that the provider may bill, though it broke off. */
@@ -43,6 +42,19 @@ function isPartial(lines) {
   assert.equal(lines[0].source, 'partial');
   assert.ok(lines[0].output_tokens > 0, 'output');
   assert.ok(lines[0].cost > 0, 'cost');
+}
+
+/* The same, where nothing is known of an answer but the prompt. */
+function areUnanswered(count) {
+  return (lines) => {
+    assert.equal(lines.length, count);
+    for (const line of lines) {
+      assert.equal(line.status, 'settled');
+      assert.equal(line.source, 'partial');
+      assert.ok(line.input_tokens > 0, 'input');
+      assert.ok(line.cost > 0, 'cost');
+    }
+  };
 }
 
 function areFailed(count) {
@@ -61,6 +73,7 @@ module.exports = {
   isSettled,
   areSettled,
   isPartial,
+  areUnanswered,
   areFailed,
   isUnasked
 };

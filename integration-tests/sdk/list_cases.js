@@ -14,6 +14,7 @@ const NO_KEY = 'CHA-AAAA-BBBB-CCCC-DDDD';
 const listCases = [
   {
     name: 'models',
+    asks: 0,
     isDemo: true,
     async run(it) {
       const models = [];
@@ -40,6 +41,7 @@ const listCases = [
 
   {
     name: 'models of a plan without AI',
+    asks: 0,
     plan: 'bare',
     isDemo: true,
     async run(it) {
@@ -51,20 +53,19 @@ const listCases = [
 
   {
     name: 'tokens are counted',
+    asks: (it) => it.pair.provider === 'anthropic' ? 1 : 0,
     client: 'anthropic',
     isDemo: true,
     async run(it) {
-      const {requests} = await it.house.counts();
       const {max_tokens, ...body} = it.body({
         prompt: 'Hi '.repeat(300),
         system: 'Be brief',
         tools: ['get_weather']
       });
       const count = await it.client().messages.countTokens(body);
-      const counts = await it.house.counts();
 
       if (it.pair.provider === 'anthropic') {
-        const got = it.read(counts);
+        const got = it.read(await it.house.counts());
 
         assert.equal(count.input_tokens, 4321);
         assert.equal(count.estimated, undefined);
@@ -74,7 +75,6 @@ const listCases = [
       } else {
         assert.ok(count.input_tokens > 150);
         assert.equal(count.estimated, true);
-        assert.equal(counts.requests, requests);
       }
       await it.fails(it.as(NO_KEY).client().messages.countTokens(body), 401);
     },

@@ -15,9 +15,11 @@ const {cases, demoCases} = require('./cases.js');
 const {received} = require('./received.js');
 
 const CASE_MS = 20000;
+const EXIT_MS = 5000;
 const PAIRS_AT_ONCE = 4; /* most of the time passes in waiting */
 const SETTINGS = {
-  CHATELLO_UPSTREAM_SILENCE_MS: '1000'
+  CHATELLO_UPSTREAM_SILENCE_MS: '1000',
+  CHATELLO_UPSTREAM_FIRST_BYTE_MS: '1000'
 };
 
 /* No setting of the caller's reaches the clients. */
@@ -49,12 +51,13 @@ class It {
     return this.clientKind.client(this.house, this.key, options);
   }
 
-  /* question: as in clients.js, or only its prompt. */
+  /* question: as in clients.js, or only its prompt. options: of the client's
+   * call. */
   ask(question, options = {}, model = this.model) {
     return this.clientKind.ask(this.client(), model, whole(question), options);
   }
 
-  stream(question, onText, options = {}) {
+  stream(question, options = {}, onText = undefined) {
     return this.clientKind.stream(
         this.client(), this.model, whole(question), options, onText);
   }
@@ -120,8 +123,19 @@ class It {
 }
 
 async function runCase(pair, house, one) {
-  one.it = new It(pair, house, await house.licence(one.plan || 'big'));
-  await one.run(one.it);
+  const it = new It(pair, house, await house.licence(one.plan || 'big'));
+  const {requests} = await house.counts();
+
+  one.it = it;
+  it.asks = asksOf(one, it);
+  await one.run(it);
+  assert.equal(
+      (await house.counts()).requests - requests, it.asks,
+      'requests at the provider');
+}
+
+function asksOf({asks = 1}, it) {
+  return typeof asks === 'function' ? asks(it) : asks;
 }
 
 /* One pair: its cases, then the ledger behind the drain, then the logs. */
@@ -180,6 +194,8 @@ function checkLedger(one, lines) {
 }
 
 describe('official clients', {concurrency: PAIRS_AT_ONCE}, () => {
+  /* A client that sleeps for as long as it was told would hold us up. */
+  after(() => setTimeout(() => process.exit(), EXIT_MS).unref());
   for (const provider of Object.keys(MODELS))
     for (const client of Object.keys(clients))
       if (`${client} → ${provider}`.includes(process.env.SDK_ONLY || ''))
