@@ -6,7 +6,7 @@
 
 const assert = require('node:assert/strict');
 
-const {isSettled, areFailed, isUnasked} = require('./ledger.js');
+const {isSettled, areFailed, isRecovered, isUnasked} = require('./ledger.js');
 
 const HELLO = 'Hello from upstream. ';
 const NO_KEY = 'CHA-AAAA-BBBB-CCCC-DDDD';
@@ -128,15 +128,32 @@ const errorCases = [
                       ledger: areFailed(2)
                     })),
 
-  ...[500, 503, 529].map((status) => ({
-                           name: `the provider's ${status}`,
-                           asks: 3, /* nothing was billed */
-                           async run(it) {
-                             await it.fails(
-                                 it.ask(`#up status=${status}`), 500);
-                           },
-                           ledger: areFailed(1)
-                         })),
+  ...[500, 503, 529].map(
+      (status) => ({
+        name: `the provider's ${status}`,
+        asks: 4, /* nothing was billed: the house asked three times */
+        async run(it) {
+          await it.fails(it.ask(`#up status=${status}`), 500);
+          assert.equal((await it.ask('Hi')).text, HELLO);
+        },
+        ledger: isRecovered
+      })),
+
+  {
+    name: 'a provider that keeps failing',
+    asks: 10,
+    async run(it) {
+      for (let i = 0; i < 4; i++)
+        await it.fails(it.stream('#up status=500'), 500);
+      const error = await it.fails(
+          it.ask('Hi'), 500, /left alone/, {code: 'UPSTREAM_RESTING'});
+
+      assert.equal(error.status, 503);
+      assert.ok(error.headers.get('retry-after') <= 60);
+    },
+    ledger: areFailed(5),
+    isAlone: true
+  },
 
   {
     name: 'one failure of the provider is not seen',

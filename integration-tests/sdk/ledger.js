@@ -67,6 +67,12 @@ function areFailed(count) {
   };
 }
 
+/* One failed, and the next went well. */
+function isRecovered(lines) {
+  assert.deepEqual(
+      lines.map(({status}) => status).sort(), ['failed', 'settled']);
+}
+
 const isUnasked = areFailed(0);
 
 module.exports = {
@@ -75,5 +81,6 @@ module.exports = {
   isPartial,
   areUnanswered,
   areFailed,
+  isRecovered,
   isUnasked
 };

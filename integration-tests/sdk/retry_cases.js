@@ -8,7 +8,8 @@
 
 const assert = require('node:assert/strict');
 
-const {isSettled, isPartial, areUnanswered} = require('./ledger.js');
+const {isSettled, isPartial, isRecovered, areUnanswered} =
+    require('./ledger.js');
 
 const HELLO = 'Hello from upstream. ';
 const RETRIES = {
@@ -25,10 +26,7 @@ const retryCases = [
               .text,
           HELLO);
     },
-    ledger(lines) {
-      assert.deepEqual(
-          lines.map(({status}) => status).sort(), ['failed', 'settled']);
-    }
+    ledger: isRecovered
   },
 
   {
@@ -45,10 +43,7 @@ const retryCases = [
           HELLO);
       assert.ok(Date.now() - began >= 1000, `${Date.now() - began} ms`);
     },
-    ledger(lines) {
-      assert.deepEqual(
-          lines.map(({status}) => status).sort(), ['failed', 'settled']);
-    }
+    ledger: isRecovered
   },
 
 
