@@ -22,6 +22,14 @@
 #   BENCH_OLD=1             also the old stack in miniature (Flask, gunicorn,
 #                           MariaDB from Debian)
 #
+# Translation is measured with a request of 2 kB in OpenAI's shape (request.json):
+# to a provider of that shape it passes as it is, to one of Anthropic's it is
+# translated, and so is the answer; the difference in CPU is translation's cost.
+# TTFT is the time to the first byte of a stream's body. For the rows "calm" and
+# "faults" one licence asks one provider 8 times at once, with 2 ms between, while
+# others of the same proxy stand still, or get from the other providers what
+# providers do wrong: silence, a byte a second, 503s, answers without an end.
+#
 # Prints a table and writes build/bench.json.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -78,9 +86,9 @@ measure() {
 	local cpu
 	cpu=$(awk -v us="$((after - before))" -v n="$1" -v s="$seconds" \
 		'BEGIN { printf "%.1f", n ? us * s / (s + 0.5) / n : 0 }')
-	rows+=("$name $3 $4 $5 $cpu $6 $7 $2")
-	say "$(printf '%-34s %9s/s  p50 %6s us  p99 %7s us  cpu %6s us  events %s/%s us  errors %s' \
-		"$name" "$3" "$4" "$5" "$cpu" "$6" "$7" "$2")"
+	rows+=("$name $3 $4 $5 $cpu $6 $7 $2 $8 $9")
+	say "$(printf '%-34s %9s/s  p50 %6s us  p99 %7s us  cpu %6s us  events %s/%s us  ttft %s/%s us  errors %s' \
+		"$name" "$3" "$4" "$5" "$cpu" "$6" "$7" "$8" "$9" "$2")"
 }
 
 # KiB that these processes hold ("held": see above), or their share of the
@@ -102,12 +110,15 @@ memory_kib() { # held|cache PID...
 
 # --- the programs ------------------------------------------------------------
 
-start_upstream() {
+# Two of them: what a fault costs its provider is not what is measured.
+start_upstreams() {
 	"$bin/upstream" >"$work/upstream.out" &
 	provider=$!
-	pids+=("$provider")
-	until grep -q ready "$work/upstream.out"; do :; done
+	"$bin/upstream" >"$work/faulty.out" &
+	pids+=("$provider" $!)
+	until grep -q ready "$work/upstream.out" && grep -q ready "$work/faulty.out"; do :; done
 	upstream=127.0.0.1:$(sed 's/.*=//' "$work/upstream.out")
+	faulty=127.0.0.1:$(sed 's/.*=//' "$work/faulty.out")
 }
 
 start_nginx() {
@@ -157,9 +168,13 @@ start_nginx() {
 prepare_house() {
 	export CHATELLO_DATA=$work/data CHATELLO_PUBLIC=127.0.0.1:0 CHATELLO_ADMIN=127.0.0.1:0 \
 		CHATELLO_INTERNAL=127.0.0.1:0 OPENAI_API_KEY=sk-bench \
-		OPENAI_BASE_URL=http://$upstream/v1
+		OPENAI_BASE_URL=http://$upstream/v1 ANTHROPIC_API_KEY=sk-bench \
+		ANTHROPIC_BASE_URL=http://$upstream/anthropic DEEPSEEK_API_KEY=sk-bench \
+		DEEPSEEK_BASE_URL=http://$faulty/deepseek
 	"$bin/chatello" init --json >/dev/null
 	"$bin/chatello" price set openai gpt-test --input 1 --output 2 --json >/dev/null
+	"$bin/chatello" price set anthropic claude-test --input 1 --output 2 --json >/dev/null
+	"$bin/chatello" price set deepseek deepseek-test --input 1 --output 2 --json >/dev/null
 	"$bin/chatello" plan set bench --name Bench --price-month 9 --feature ai_proxy \
 		--limit requests_hour=1000000000 --limit validations_hour=1000000000 --json >/dev/null
 	start_house
@@ -170,6 +185,7 @@ prepare_house() {
 	local began=$SECONDS
 	"$bin/fill" "$licenses" bench | shuf >"$work/keys"
 	head -"$ai_keys" "$work/keys" >"$work/keys.ai"
+	head -1 "$work/keys" >"$work/keys.one"
 	head -100000 "$work/keys" >"$work/keys.random" # as many as pairs takes
 	awk 'FNR == NR { ai[n++] = $0; next }
 		{ print FNR % 10 ? $0 : ai[at++ % n] }' \
@@ -243,7 +259,50 @@ bench_ai() {
 	measure ai-sse-burst-64 "$house" -n 64 -k "$work/keys.ai" -b "$sse" "$public" $path
 }
 
-# Behind all else, so that whatever grows to its bound has done so.
+# ROW BODY: OpenAI's shape, 64 connections
+measure_body() {
+	measure "$1" "$house" -n 64 -k "$work/keys.ai" -b "$2" "$public" $path
+}
+
+bench_translation() {
+	local body sse claude
+	body=$(<"$here/request.json")
+	sse=${body/\"model\"/\"stream\":true,\"model\"}
+	sse=${sse/settimana?/settimana? #up events=20 stamp}
+	claude=s/MODEL/claude-test/
+	measure_body ai-2k-64 "${body/MODEL/gpt-test}"
+	measure_body ai-2k-translated-64 "$(sed $claude <<<"$body")"
+	measure_body ai-2k-sse-64 "${sse/MODEL/gpt-test}"
+	measure_body ai-2k-sse-translated-64 "$(sed $claude <<<"$sse")"
+}
+
+# One licence's requests while others meet faults; their providers are left alone
+# for a while behind it.
+bench_faults() {
+	local up body='{"model":"MODEL","messages":[{"role":"user","content":"Hi #up UP"}]}'
+	local good='{"model":"claude-test","messages":[{"role":"user","content":"Hello there"}]}'
+	local faults=()
+	measure ai-calm-8 "$house" -n 8 -w 2 -k "$work/keys.one" -b "$good" "$public" $path
+	while read -r model count wait stream up; do
+		up=${body/UP/$up}
+		[ "$stream" = json ] || up=${up/\"model\"/\"stream\":true,\"model\"}
+		"$bin/load" -n "$count" -s $((seconds + 2)) -w "$wait" -k "$work/keys.ai" \
+			-b "${up/MODEL/$model}" "$public" $path >/dev/null &
+		faults+=($!)
+	done <<-'FAULTS'
+		gpt-test 32 100 json status=503
+		gpt-test 16 100 json cut=head by=silence
+		gpt-test 16 100 sse cut=mid by=silence
+		gpt-test 4 100 json html status=502
+		deepseek-test 32 100 sse drip gap=1000
+		deepseek-test 1 2000 sse flood=104857600
+		deepseek-test 1 2000 json flood=104857600
+	FAULTS
+	measure ai-faults-8 "$house" -n 8 -w 2 -k "$work/keys.one" -b "$good" "$public" $path
+	wait "${faults[@]}"
+}
+
+# Behind all else that works, so that whatever grows to its bound has done so.
 bench_memory() {
 	local ai
 	# shellcheck disable=SC2046
@@ -267,7 +326,7 @@ measure_pairs() {
 	pids+=("$usage")
 	# shellcheck disable=SC2046
 	set -- $("$bin/pairs" "$2" "$seconds" "$3")
-	rows+=("$row $3 $4 0 $(awk -v us="$(cpu_us "$usage")" -v n="$1" 'BEGIN { printf "%.1f", n ? us / n : 0 }') 0 0 $2")
+	rows+=("$row $3 $4 0 $(awk -v us="$(cpu_us "$usage")" -v n="$1" 'BEGIN { printf "%.1f", n ? us / n : 0 }') 0 0 $2 0 0")
 	say "$(printf '%-34s %9s/s  reserve p50 %s us  errors %s' "$row" "$3" "$4" "$2")"
 	kill "$usage"
 	wait "$usage" || true
@@ -292,7 +351,7 @@ bench_old() {
 	measure old-validate-64 "$server" -n 64 -k "$work/keys.old" -b '{}' "$address" /api/validate
 }
 
-value() { # ROW COLUMN (2 = per second, 3 = p50, 5 = cpu, 6 = event p50)
+value() { # ROW COLUMN (2 = per second, 3 = p50, 4 = p99, 5 = cpu, 6 = event p50, 9 = TTFT p50)
 	printf '%s\n' "${rows[@]}" | awk -v row="$1" -v column="$2" '$1 == row { print $column }'
 }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b ? a / b : 0 }'; }
@@ -310,6 +369,10 @@ figures() {
 		ai_added_us $(minus "$(value ai-json-1 3)" "$(value direct-json-1 3)") 700
 		ai_sse_64_of_nginx $(ratio "$(value ai-sse-64 2)" "$(value nginx-sse-64 2)") 0.90
 		ai_sse_added_event_us $(minus "$(value ai-sse-1 6)" "$(value direct-sse-1 6)") 150
+		ai_ttft_added_us $(minus "$(value ai-sse-1 9)" "$(value direct-sse-1 9)") 700
+		ai_translation_cpu_us $(minus "$(value ai-2k-translated-64 5)" "$(value ai-2k-64 5)") 40
+		ai_sse_translation_cpu_us $(minus "$(value ai-2k-sse-translated-64 5)" "$(value ai-2k-sse-64 5)") -
+		ai_p99_among_faults $(ratio "$(value ai-faults-8 4)" "$(value ai-calm-8 4)") 1.10
 		ledger_pairs_64 $(value ledger-pairs-64 2) 50000
 		ai_json_64_random_of_nginx $(ratio "$(value ai-json-64-random 2)" "$(value nginx-json-64 2)") -
 		ledger_pairs_64_random $(value ledger-pairs-64-random 2) -
@@ -336,14 +399,14 @@ report() {
 		"$licenses" "$requests" $((requests / 50))
 	{
 		printf '{"licenses":%s,"ai_licenses":%s,"seconds":%s,"requests":%s,"processors":%s,"rows":[' "$licenses" "$ai_keys" "$seconds" "$requests" "$(nproc)"
-		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s}", (NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6, $7, $8 }'
+		printf '%s\n' "${rows[@]}" | awk '{ printf "%s{\"name\":\"%s\",\"per_second\":%s,\"p50_us\":%s,\"p99_us\":%s,\"cpu_us\":%s,\"event_p50_us\":%s,\"event_p99_us\":%s,\"errors\":%s,\"first_p50_us\":%s,\"first_p99_us\":%s}", (NR > 1 ? "," : ""), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 }'
 		printf '],"figures":{'
 		figures | awk '{ printf "%s\"%s\":%s", (NR > 1 ? "," : ""), $1, $2 }'
 		printf '}}\n'
 	} >build/bench.json
 }
 
-start_upstream
+start_upstreams
 prepare_house
 start_house
 # The constant is as long as a validation's answer.
@@ -356,7 +419,9 @@ idle_kib=$(memory_kib held $(family "$house"))
 cache_kib=$(memory_kib cache $(family "$house"))
 bench_validate
 bench_ai
+bench_translation
 bench_memory
+bench_faults
 stop_house
 bench_ledger
 if [ "${BENCH_OLD:-}" = 1 ]; then bench_old; fi

@@ -3,6 +3,7 @@
  * the bench. One thread, epoll, no allocation while it runs. Prints one line:
  *
  *   requests errors per_second p50_us p99_us event_p50_us event_p99_us
+ *   first_p50_us first_p99_us
  *
  * load [options] HOST:PORT PATH
  *
@@ -14,8 +15,10 @@
  *                   X-License-Key in turn
  *   -b BODY         POST this body; without it GET
  *   -c              Connection: close, a new connection for each request
+ *   -w MS           between an answer and the connection's next request
  *
  * Events of a stream that hold the upstream's `stamp` are timed one by one.
+ * first: until the first byte of the answer's body.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,9 +45,10 @@
 
 struct connection {
 	int fd;
-	bool is_head_done, is_chunked;
-	size_t n;    /* bytes in `in` */
-	size_t left; /* of a body with a length */
+	bool is_head_done, is_chunked, is_begun;
+	int64_t ask_at_ns; /* 0 = a request is under way */
+	size_t n;	   /* bytes in `in` */
+	size_t left;	   /* of a body with a length */
 	int64_t began_ns;
 	char in[IN_BYTES];
 };
@@ -55,7 +59,7 @@ struct histogram {
 };
 
 static struct connection *connections;
-static struct histogram answers, events;
+static struct histogram answers, events, firsts;
 static struct sockaddr_in to = {.sin_family = AF_INET};
 static char request[REQUEST_BYTES];
 static size_t request_n;
@@ -64,7 +68,7 @@ static const char *keys;
 static size_t key_n, key_count, next_key;
 static bool is_closing;
 static uint64_t errors;
-static int64_t counts_from_ns;
+static int64_t counts_from_ns, wait_ns;
 static int epoll_fd;
 
 static int64_t
@@ -125,7 +129,8 @@ static void
 ask(struct connection *c)
 {
 	c->n = c->left = 0;
-	c->is_head_done = c->is_chunked = false;
+	c->is_head_done = c->is_chunked = c->is_begun = false;
+	c->ask_at_ns = 0;
 	c->began_ns = now_ns();
 	if (is_closing)
 		dial(c);
@@ -151,7 +156,10 @@ again(struct connection *c, bool is_good, bool is_open)
 		close(c->fd);
 	if (!is_closing && !is_open)
 		dial(c);
-	ask(c);
+	if (wait_ns)
+		c->ask_at_ns = now + wait_ns;
+	else
+		ask(c);
 }
 
 /* False: not all of it is here yet. */
@@ -191,6 +199,20 @@ time_events(const struct connection *c, size_t from)
 	}
 }
 
+/* Behind the first line of a chunk, which comes with its bytes. */
+static void
+time_first(struct connection *c)
+{
+	int64_t now;
+
+	if (c->is_begun || c->n == 0)
+		return;
+	c->is_begun = true;
+	now = now_ns();
+	if (now >= counts_from_ns)
+		add(&firsts, now - c->began_ns);
+}
+
 static void
 on_bytes(struct connection *c, size_t n)
 {
@@ -207,6 +229,7 @@ on_bytes(struct connection *c, size_t n)
 		}
 		from = 0;
 	}
+	time_first(c);
 	if (!c->is_chunked) {
 		if (c->n >= c->left) {
 			again(c, *good, true);
@@ -283,12 +306,25 @@ make_request(const char *host, const char *path, const char *body)
 }
 
 static void
-turn(int64_t end_ns, uint64_t end_requests)
+ask_those_due(int count)
+{
+	int64_t now = now_ns();
+
+	for (int i = 0; i < count; i++)
+		if (connections[i].ask_at_ns && connections[i].ask_at_ns <= now)
+			ask(&connections[i]);
+}
+
+static void
+turn(int64_t end_ns, uint64_t end_requests, int count)
 {
 	struct epoll_event ready[256];
 
 	while (now_ns() < end_ns && answers.count + errors < end_requests) {
-		int n = epoll_wait(epoll_fd, ready, 256, 100);
+		int n = epoll_wait(epoll_fd, ready, 256, wait_ns ? 1 : 100);
+
+		if (wait_ns)
+			ask_those_due(count);
 
 		for (int i = 0; i < n; i++)
 			on_event(ready[i].data.ptr);
@@ -302,7 +338,7 @@ main(int argc, char **argv)
 	const char *body = NULL, *colon;
 	uint64_t requests = UINT64_MAX;
 
-	while ((option = getopt(argc, argv, "n:s:r:k:b:c")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:r:k:b:cw:")) != -1) {
 		if (option == 'n')
 			count = atoi(optarg);
 		else if (option == 's')
@@ -315,6 +351,8 @@ main(int argc, char **argv)
 			body = optarg;
 		else if (option == 'c')
 			is_closing = true;
+		else if (option == 'w')
+			wait_ns = atoi(optarg) * INT64_C(1000000);
 		else
 			return 2;
 	}
@@ -339,12 +377,13 @@ main(int argc, char **argv)
 	turn(requests == UINT64_MAX
 		 ? counts_from_ns + (int64_t)seconds * 1000000000
 		 : INT64_MAX,
-	     requests);
-	printf("%llu %llu %.0f %u %u %u %u\n",
+	     requests, count);
+	printf("%llu %llu %.0f %u %u %u %u %u %u\n",
 	       (unsigned long long)answers.count, (unsigned long long)errors,
 	       (double)answers.count * 1e9 /
 		   (double)(now_ns() - counts_from_ns),
 	       percentile(&answers, 50), percentile(&answers, 99),
-	       percentile(&events, 50), percentile(&events, 99));
+	       percentile(&events, 50), percentile(&events, 99),
+	       percentile(&firsts, 50), percentile(&firsts, 99));
 	return 0;
 }

@@ -467,11 +467,13 @@ static enum piece
 flood_piece(const struct script *s, int64_t piece, struct buf *out)
 {
 	int64_t left = s->flood - piece * FLOOD_PIECE_BYTES;
+	char bytes[FLOOD_PIECE_BYTES];
 
 	if (piece == 0 && s->is_stream)
 		buf_add_z(out, "data: ");
-	for (int64_t i = 0; i < left && i < FLOOD_PIECE_BYTES; i++)
-		buf_add_char(out, 'x');
+	memset(bytes, 'x', sizeof(bytes));
+	buf_add(out, bytes,
+		(size_t)(left < FLOOD_PIECE_BYTES ? left : FLOOD_PIECE_BYTES));
 	return left > FLOOD_PIECE_BYTES ? PIECE_MORE : PIECE_LAST;
 }
 
