@@ -3,7 +3,7 @@ _chatello() {
 	local word=${COMP_WORDS[COMP_CWORD]} words=
 	local noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words='init up status doctor license customer plan workspace price key event usage analytics man completion --help --version --conf'
+		words='init up status doctor license customer plan workspace price key provider route event usage analytics man completion --help --version --conf'
 	else
 	case "$noun $verb" in
 	'license issue') words="--json --help --data --email --plan --months --domain --name --workspace --cycle --price --note --trial" ;;
@@ -29,6 +29,12 @@ _chatello() {
 	'key list') words="--json --help --data" ;;
 	'key test') words="--json --help --data" ;;
 	'key remove') words="--json --help --data --name" ;;
+	'provider list') words="--json --help --data" ;;
+	'provider set') words="--json --help --data --base-url --auth --default-model" ;;
+	'provider remove') words="--json --help --data" ;;
+	'route list') words="--json --help --data" ;;
+	'route set') words="--json --help --data --model --provider --fallback" ;;
+	'route remove') words="--json --help --data" ;;
 	'event list') words="--json --help --data --after --type --limit --workspace" ;;
 	'event tail') words="--json --help --data --lines --follow" ;;
 	'event verify') words="--json --help --data" ;;
@@ -48,6 +54,8 @@ _chatello() {
 	'workspace') words='list set' ;;
 	'price') words='list set import remove' ;;
 	'key') words='set list test remove' ;;
+	'provider') words='list set remove' ;;
+	'route') words='list set remove' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;
 	'analytics') words='show replay' ;;

@@ -50,6 +50,14 @@ command_str(const struct command *command, const char *name)
 	return str_of(command_value(command, name));
 }
 
+struct str
+command_unset(const struct command *command, const char *name)
+{
+	struct str value = command_str(command, name);
+
+	return str_eq(value, STR("none")) ? STR("") : value;
+}
+
 bool
 command_has(const struct command *command, const char *name)
 {

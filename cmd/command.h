@@ -67,6 +67,8 @@ int command_main(int argc, char **argv);
 const char *command_value(const struct command *command, const char *name);
 struct str command_str(const struct command *command, const char *name);
 bool command_has(const struct command *command, const char *name);
+/* Likewise; `none` is the empty text, which unsets. */
+struct str command_unset(const struct command *command, const char *name);
 /* The values of a repeated option in order: *at begins with 0; NULL at the end.
  */
 const char *command_next(const struct command *command, const char *name,

@@ -235,6 +235,18 @@ key_price(struct key *key, struct str provider, struct str model)
 }
 
 void
+key_provider(struct key *key, struct str name)
+{
+	build_one(key, KEY_PROVIDER, name);
+}
+
+void
+key_route(struct key *key, struct str name)
+{
+	build_one(key, KEY_ROUTE, name);
+}
+
+void
 key_provider_key(struct key *key, struct str owner, struct str provider,
 		 struct str name)
 {

@@ -71,6 +71,9 @@ void key_rollup_license(struct key *key, struct str license_id, char window,
 void key_rollup_model(struct key *key, struct str workspace, char window,
 		      int64_t start_ms, struct str provider, struct str model);
 void key_price(struct key *key, struct str provider, struct str model);
+/* provider, route: the settings' rows; name STR_NONE: the prefix of all */
+void key_provider(struct key *key, struct str name);
+void key_route(struct key *key, struct str name);
 /* owner: "vendor" or a customer's id */
 void key_provider_key(struct key *key, struct str owner, struct str provider,
 		      struct str name);
@@ -90,8 +93,10 @@ enum key_kind {
 	KEY_OPEN = 'O',
 	KEY_PLAN = 'P',
 	KEY_PRICE = 'X',
+	KEY_PROVIDER = 'V',
 	KEY_ROLLUP_LICENSE = 'R',
 	KEY_ROLLUP_MODEL = 'Q',
+	KEY_ROUTE = 'T',
 	KEY_USAGE_LINE = 'U',
 	KEY_WORKSPACE = 'W',
 };

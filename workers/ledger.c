@@ -355,6 +355,10 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&own_key_remove_schema,   &own_key_view_schema,      ledger_own_key_remove},
 	{&vendor_key_set_schema,   &vendor_key_view_schema,   ledger_vendor_key_set},
 	{&vendor_key_remove_schema, &vendor_key_view_schema,  ledger_vendor_key_remove},
+	{&provider_set_schema,     &provider_view_schema,     ledger_provider_set},
+	{&provider_remove_schema,  &provider_view_schema,     ledger_provider_remove},
+	{&route_set_schema,        &route_view_schema,        ledger_route_set},
+	{&route_remove_schema,     &route_view_schema,        ledger_route_remove},
 	{&vendor_keys_get_schema,  &vendor_keys_schema,       ledger_vendor_keys_get},
 };
 /* clang-format on */

@@ -74,7 +74,7 @@ enum err ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
 		     struct why *why);
 
 /* context->state is a struct ledger *, or begins with one. */
-#define LEDGER_ROWS 17
+#define LEDGER_ROWS 21
 extern const struct worker_row ledger_rows[LEDGER_ROWS];
 extern const size_t ledger_row_count;
 

@@ -348,8 +348,8 @@ ledger_keys_version(struct ledger *ledger)
 
 /* No two states of the vendor's keys have had one number, also when a commit
  * between them failed. */
-static enum err
-version_raise(struct context *context)
+enum err
+ledger_keys_raise(struct context *context)
 {
 	struct ledger *ledger = context->state;
 	int64_t next = ledger->keys_version + 1;
@@ -371,11 +371,20 @@ version_raise(struct context *context)
 	return e;
 }
 
+/* The vendor has keys of the further providers, too. */
+static enum err
+check_vendors_provider(struct context *context, struct str provider)
+{
+	if (ledger_has_provider(context->state, provider, context->arena))
+		return ERR_OK;
+	return check_provider(context, provider);
+}
+
 static enum err
 check_vendor_key(struct context *context, const struct vendor_key_set *in,
 		 struct str name)
 {
-	enum err e = check_provider(context, in->provider);
+	enum err e = check_vendors_provider(context, in->provider);
 
 	if (e == ERR_OK && !provider_key_name_is_valid(name))
 		return ledger_refuse(context, ERR_BAD_FIELD, "name",
@@ -455,7 +464,7 @@ vendor_set(struct context *context, const void *in_, void *out)
 	if (e == ERR_OK)
 		e = key_put(context, &told, &record);
 	if (e == ERR_OK)
-		e = version_raise(context);
+		e = ledger_keys_raise(context);
 	vendor_view(&record, out);
 	return e;
 }
@@ -468,7 +477,7 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	    str_is_empty(in->name) ? PROVIDER_KEY_DEFAULT : in->name;
 	struct provider_key record;
 	struct told told;
-	enum err e = check_provider(context, in->provider);
+	enum err e = check_vendors_provider(context, in->provider);
 
 	if (e == ERR_OK && !provider_key_name_is_valid(name))
 		e = ERR_NO_SUCH;
@@ -484,7 +493,7 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	told = vendor_told("provider_key_removed", "removed", in->actor);
 	e = key_delete(context, &told, &record);
 	if (e == ERR_OK)
-		e = version_raise(context);
+		e = ledger_keys_raise(context);
 	vendor_view(&record, out);
 	return e;
 }
@@ -524,6 +533,10 @@ vendor_get(struct context *context, const void *in, void *out_)
 			    record.sealed_key};
 	}
 	out->version = seen.keys_version;
+	if (e == ERR_OK)
+		e = ledger_providers_get(ledger, context->arena, out);
+	if (e == ERR_OK)
+		e = ledger_routes_get(ledger, context->arena, out);
 	return e;
 }
 

@@ -3,120 +3,43 @@
  * it is kept, what a reservation is given, and that no answer, event or record
  * holds a key.
  */
-#include "workers/ledger_parts.h"
+#include "workers/ledger_house_test.h"
 
 #include <stdio.h>
 
-#include "lib/test.h"
 #include "store/provider_key.h"
 
-#define T0 INT64_C(1795248000000) /* 2026-11-21T08:00:00Z */
 #define CANARY "sk-canary-0123456789WXYZ"
 #define CANARY_2 "sk-canary-9876543210QRST"
 
-struct house {
-	struct ledger ledger;
-	struct arena arena;
-	const char *peer;
-	struct failure failure; /* of the last call */
-	struct license_issued license;
-};
-
-/* An answer points into the group, which the commit empties: as in the pool, it
- * is encoded before. */
-static void
-keep(struct house *house, unsigned type, void *out)
-{
-	const struct schema *schema = NULL;
-	struct buf bytes;
-
-	for (size_t i = 0; i < ledger_row_count; i++)
-		if (ledger_rows[i].in->number == type)
-			schema = ledger_rows[i].out;
-	buf_init(&bytes, 1u << 20);
-	schema_encode(schema, out, &bytes);
-	CHECK_OK(schema_decode(schema,
-			       arena_str(&house->arena, buf_str(&bytes)), out,
-			       &house->arena, NULL));
-	buf_fini(&bytes);
-}
-
 static enum err
-call(struct house *house, unsigned type, const void *in, void *out)
-{
-	struct context context = {.state = &house->ledger,
-				  .arena = &house->arena,
-				  .now_ms = T0,
-				  .peer = house->peer};
-	unsigned events;
-	enum err e =
-	    pool_call(ledger_rows, ledger_row_count, &context, type, in, out);
-
-	house->failure = context.failure;
-	if (e == ERR_OK)
-		keep(house, type, out);
-	CHECK_OK(ledger_commit(&house->ledger, &events));
-	return e;
-}
-
-static void
-house_open(struct house *house)
-{
-	struct store_conf conf = {.engine = "memory"};
-	struct license_issue issue;
-	struct ledger_init init;
-	struct crypto *crypto;
-	struct store *store;
-	struct why why = {"", ""};
-
-	*house = (struct house){.peer = "proxy-0"};
-	arena_init(&house->arena, 64u << 20);
-	CHECK_OK(store_open(&store, &conf, &why));
-	CHECK_OK(crypto_make_master_key("master.key", &why));
-	CHECK_OK(crypto_open(&crypto, "master.key", &why));
-	CHECK_OK(ledger_seed(store, crypto, T0, &house->arena, &init, &why));
-	CHECK_OK(ledger_attach(&house->ledger, store, crypto, &why));
-	schema_clear(&license_issue_schema, &issue);
-	issue.email = STR("a@example.com");
-	issue.plan = STR("agency");
-	CHECK_OK(call(house, MSG_license_issue, &issue, &house->license));
-}
-
-static void
-house_close(struct house *house)
-{
-	ledger_close(&house->ledger);
-	arena_fini(&house->arena);
-}
-
-static enum err
-own_set(struct house *house, struct str provider, struct str api_key,
+own_set(struct ledger_house *house, struct str provider, struct str api_key,
 	struct own_key_view *out)
 {
 	struct own_key_set in = {house->license.license_key, provider, api_key};
 
-	return call(house, MSG_own_key_set, &in, out);
+	return ledger_house_call(house, MSG_own_key_set, &in, out);
 }
 
 static enum err
-own_remove(struct house *house, struct str provider)
+own_remove(struct ledger_house *house, struct str provider)
 {
 	struct own_key_remove in = {house->license.license_key, provider};
 	struct own_key_view out;
 
-	return call(house, MSG_own_key_remove, &in, &out);
+	return ledger_house_call(house, MSG_own_key_remove, &in, &out);
 }
 
 static enum err
-own_get(struct house *house, struct str provider, struct own_keys *out)
+own_get(struct ledger_house *house, struct str provider, struct own_keys *out)
 {
 	struct own_keys_get in = {house->license.license_key, provider};
 
-	return call(house, MSG_own_keys_get, &in, out);
+	return ledger_house_call(house, MSG_own_keys_get, &in, out);
 }
 
 static enum err
-vendor_set(struct house *house, const char *name, const char *api_key,
+vendor_set(struct ledger_house *house, const char *name, const char *api_key,
 	   int64_t weight, int64_t enabled)
 {
 	struct vendor_key_set in;
@@ -128,21 +51,21 @@ vendor_set(struct house *house, const char *name, const char *api_key,
 	in.api_key = str_of(api_key);
 	in.weight = weight;
 	in.enabled = enabled;
-	return call(house, MSG_vendor_key_set, &in, &out);
+	return ledger_house_call(house, MSG_vendor_key_set, &in, &out);
 }
 
 static struct vendor_keys
-vendor_get(struct house *house)
+vendor_get(struct ledger_house *house)
 {
 	struct vendor_keys_get in = {false};
 	struct vendor_keys out;
 
-	CHECK_OK(call(house, MSG_vendor_keys_get, &in, &out));
+	CHECK_OK(ledger_house_call(house, MSG_vendor_keys_get, &in, &out));
 	return out;
 }
 
 static enum err
-reserve(struct house *house, const char *request_id, struct reserve *in,
+reserve(struct ledger_house *house, const char *request_id, struct reserve *in,
 	struct reserved *out)
 {
 	schema_clear(&reserve_schema, in);
@@ -156,11 +79,12 @@ reserve(struct house *house, const char *request_id, struct reserve *in,
 	in->attempt = 1;
 	in->expires_ms = 600000;
 	in->input_tokens = 100;
-	return call(house, MSG_reserve, in, out);
+	return ledger_house_call(house, MSG_reserve, in, out);
 }
 
 static struct str
-opened(struct house *house, struct str blob, struct str owner, const char *name)
+opened(struct ledger_house *house, struct str blob, struct str owner,
+       const char *name)
 {
 	struct str secret,
 	    identity = provider_key_identity(owner, STR("openai"), str_of(name),
@@ -173,7 +97,7 @@ opened(struct house *house, struct str blob, struct str owner, const char *name)
 
 /* No record and no event has the text. */
 static void
-check_nowhere(struct house *house, const char *text)
+check_nowhere(struct ledger_house *house, const char *text)
 {
 	struct store_event *events =
 	    arena_array(&house->arena, 100, sizeof(*events));
@@ -202,7 +126,7 @@ check_nowhere(struct house *house, const char *text)
 }
 
 static struct event
-last_event(struct house *house)
+last_event(struct ledger_house *house)
 {
 	struct store_event stored;
 	struct event event;
@@ -219,13 +143,13 @@ last_event(struct house *house)
 
 TEST(own_keys_are_set_shown_masked_and_removed)
 {
-	struct house house;
+	struct ledger_house house;
 	struct own_key_view view;
 	struct provider_key state;
 	struct own_keys keys;
 	struct event event;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	CHECK_ERR(own_get(&house, STR("openai"), &keys), ERR_NO_SUCH);
 	CHECK_OK(own_get(&house, STR_NONE, &keys));
 	CHECK_INT(keys.keys_count, 0);
@@ -253,12 +177,12 @@ TEST(own_keys_are_set_shown_masked_and_removed)
 	CHECK_ERR(own_remove(&house, STR("openai")), ERR_NO_SUCH);
 	CHECK_OK(own_get(&house, STR_NONE, &keys));
 	CHECK_INT(keys.keys_count, 1);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(own_keys_that_cannot_be_taken_change_nothing)
 {
-	struct house house;
+	struct ledger_house house;
 	struct own_key_view view;
 	struct own_keys keys;
 	static const struct {
@@ -272,7 +196,7 @@ TEST(own_keys_that_cannot_be_taken_change_nothing)
 	    {{"openai", 6}, {"   ", 3}, "api_key"},
 	};
 
-	house_open(&house);
+	ledger_house_open(&house);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		CHECK_ERR(own_set(&house, rows[i].provider, rows[i].key, &view),
 			  ERR_BAD_FIELD);
@@ -285,12 +209,12 @@ TEST(own_keys_that_cannot_be_taken_change_nothing)
 		  ERR_NOT_FOUND);
 	CHECK_ERR(own_get(&house, STR_NONE, &keys), ERR_NOT_FOUND);
 	CHECK_ERR(own_remove(&house, STR("openai")), ERR_NOT_FOUND);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(an_own_key_goes_with_the_reservation_and_costs_nothing)
 {
-	struct house house;
+	struct ledger_house house;
 	struct own_key_view view;
 	struct usage_line line;
 	struct reserve in;
@@ -299,7 +223,7 @@ TEST(an_own_key_goes_with_the_reservation_and_costs_nothing)
 	struct settled settled;
 	struct key key;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	CHECK_OK(reserve(&house, "r-0", &in, &out));
 	CHECK(out.own_key.p == NULL);
 	CHECK_OK(own_set(&house, STR("openai"), STR(CANARY), &view));
@@ -314,7 +238,7 @@ TEST(an_own_key_goes_with_the_reservation_and_costs_nothing)
 	settle.input_tokens = 1000000;
 	settle.output_tokens = 7;
 	settle.own_key = true;
-	CHECK_OK(call(&house, MSG_settle, &settle, &settled));
+	CHECK_OK(ledger_house_call(&house, MSG_settle, &settle, &settled));
 	CHECK_INT(settled.cost, 0);
 	CHECK_INT(settled.price, 0);
 	key_usage_line(&key, STR("r-1"), out.license_id);
@@ -326,16 +250,16 @@ TEST(an_own_key_goes_with_the_reservation_and_costs_nothing)
 	/* The other request is still the vendor's to pay. */
 	settle.request_id = STR("r-0");
 	settle.own_key = false;
-	CHECK_OK(call(&house, MSG_settle, &settle, &settled));
+	CHECK_OK(ledger_house_call(&house, MSG_settle, &settle, &settled));
 	CHECK(settled.cost > 0);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 /* A crashed proxy's request with an own key has cost the vendor nothing; one
  * that is asked again after the key went is the vendor's. */
 TEST(an_own_key_is_counted_as_the_last_answer_had_it)
 {
-	struct house house;
+	struct ledger_house house;
 	struct own_key_view view;
 	struct usage_line line;
 	struct reserve in;
@@ -346,12 +270,12 @@ TEST(an_own_key_is_counted_as_the_last_answer_had_it)
 	unsigned events;
 	struct key key;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	CHECK_OK(own_set(&house, STR("openai"), STR(CANARY), &view));
 	CHECK_OK(reserve(&house, "r-1", &in, &out));
 	CHECK_OK(reserve(&house, "r-2", &in, &out));
 	CHECK_OK(own_remove(&house, STR("openai")));
-	CHECK_OK(call(&house, MSG_reserve, &in, &out));
+	CHECK_OK(ledger_house_call(&house, MSG_reserve, &in, &out));
 	CHECK(out.own_key.p == NULL);
 	CHECK_OK(ledger_close_open(&house.ledger, &sweep, &closed, &next_ms));
 	CHECK_OK(ledger_commit(&house.ledger, &events));
@@ -364,45 +288,47 @@ TEST(an_own_key_is_counted_as_the_last_answer_had_it)
 	CHECK_OK(group_load(house.ledger.group, &key, &usage_line_schema, &line,
 			    &house.arena));
 	CHECK(line.cost > 0 && !line.own_key);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(a_proxy_without_a_key_is_refused_unless_it_may_be_behind)
 {
-	struct house house;
+	struct ledger_house house;
 	struct own_key_view view;
 	struct reserve in;
 	struct reserved out;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	CHECK_OK(reserve(&house, "r-1", &in, &out));
 	in.request_id = STR("r-2");
 	in.needs_own_key = true;
 	in.keys_version = out.keys_version;
-	CHECK_ERR(call(&house, MSG_reserve, &in, &out), ERR_MODEL_UNKNOWN);
+	CHECK_ERR(ledger_house_call(&house, MSG_reserve, &in, &out),
+		  ERR_MODEL_UNKNOWN);
 	CHECK_OK(
 	    vendor_set(&house, NULL, CANARY, SCHEMA_INT_NONE, SCHEMA_INT_NONE));
-	CHECK_OK(call(&house, MSG_reserve, &in, &out));
+	CHECK_OK(ledger_house_call(&house, MSG_reserve, &in, &out));
 	CHECK(out.keys_version != in.keys_version);
 	in.request_id = STR("r-3");
 	in.keys_version = out.keys_version;
-	CHECK_ERR(call(&house, MSG_reserve, &in, &out), ERR_MODEL_UNKNOWN);
+	CHECK_ERR(ledger_house_call(&house, MSG_reserve, &in, &out),
+		  ERR_MODEL_UNKNOWN);
 	CHECK_OK(own_set(&house, STR("openai"), STR(CANARY), &view));
-	CHECK_OK(call(&house, MSG_reserve, &in, &out));
+	CHECK_OK(ledger_house_call(&house, MSG_reserve, &in, &out));
 	CHECK(out.own_key.p != NULL);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(vendor_keys_have_names_weights_and_a_version)
 {
-	struct house house;
+	struct ledger_house house;
 	struct vendor_key_remove remove = {STR("openai"), STR("second"),
 					   STR("cli")};
 	struct vendor_key_view view;
 	struct vendor_keys keys;
 	int64_t version;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	version = vendor_get(&house).version;
 	CHECK_ERR(vendor_set(&house, "second", NULL, 5, SCHEMA_INT_NONE),
 		  ERR_NO_SUCH);
@@ -433,37 +359,39 @@ TEST(vendor_keys_have_names_weights_and_a_version)
 		  STR(CANARY_2));
 	CHECK_OK(vendor_set(&house, "second", NULL, SCHEMA_INT_NONE, 0));
 	CHECK_INT(vendor_get(&house).keys_count, 1);
-	CHECK_OK(call(&house, MSG_vendor_key_remove, &remove, &view));
-	CHECK_ERR(call(&house, MSG_vendor_key_remove, &remove, &view),
-		  ERR_NO_SUCH);
+	CHECK_OK(
+	    ledger_house_call(&house, MSG_vendor_key_remove, &remove, &view));
+	CHECK_ERR(
+	    ledger_house_call(&house, MSG_vendor_key_remove, &remove, &view),
+	    ERR_NO_SUCH);
 	CHECK_STR(last_event(&house).type, STR("provider_key_removed"));
 	check_nowhere(&house, CANARY);
 	check_nowhere(&house, CANARY_2);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(sealed_keys_are_for_proxies_only)
 {
 	struct vendor_keys_get in = {false};
 	struct vendor_keys out;
-	struct house house;
+	struct ledger_house house;
 
-	house_open(&house);
+	ledger_house_open(&house);
 	house.peer = "edge-0";
-	CHECK_ERR(call(&house, MSG_vendor_keys_get, &in, &out),
+	CHECK_ERR(ledger_house_call(&house, MSG_vendor_keys_get, &in, &out),
 		  ERR_UNAUTHORIZED);
 	house.peer = "tools";
-	CHECK_ERR(call(&house, MSG_vendor_keys_get, &in, &out),
+	CHECK_ERR(ledger_house_call(&house, MSG_vendor_keys_get, &in, &out),
 		  ERR_UNAUTHORIZED);
-	house_close(&house);
+	ledger_house_close(&house);
 }
 
 TEST(vendor_keys_have_a_limit)
 {
-	struct house house;
+	struct ledger_house house;
 	char name[16];
 
-	house_open(&house);
+	ledger_house_open(&house);
 	for (int i = 0; i < 64; i++) {
 		snprintf(name, sizeof(name), "n%d", i);
 		CHECK_OK(vendor_set(&house, name, CANARY, 1, 1));
@@ -471,5 +399,5 @@ TEST(vendor_keys_have_a_limit)
 	CHECK_ERR(vendor_set(&house, "more", CANARY, 1, 1), ERR_CONFLICT);
 	CHECK_OK(vendor_set(&house, "n5", CANARY_2, 1, 1));
 	CHECK_INT(vendor_get(&house).keys_count, 64);
-	house_close(&house);
+	ledger_house_close(&house);
 }

@@ -216,6 +216,30 @@ enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 			struct str *sealed);
 /* Reads ledger->keys_version from the store. */
 enum err ledger_keys_version(struct ledger *ledger);
+/* What a proxy is told has changed: it is to ask again. */
+enum err ledger_keys_raise(struct context *context);
+
+/* --- ledger_providers.c, ledger_routes.c --------------------------------- */
+
+bool ledger_is_built_in(struct str provider);
+/* A provider of the settings has the name. */
+bool ledger_has_provider(struct ledger *ledger, struct str name,
+			 struct arena *arena);
+/* A model's name as a user may paste it: printable, no blank. */
+bool ledger_is_model(struct str name);
+/* The event of a change, with what results. */
+enum err ledger_tell_setting(struct context *context, const char *type,
+			     struct str description, struct str actor,
+			     const struct schema *schema, const void *state);
+/* Up to max rows with the prefix, as the last commit left them. */
+enum err ledger_scan(struct ledger *ledger, const struct key *prefix,
+		     size_t max, struct arena *arena, struct store_row **rows,
+		     size_t *count);
+/* Fills out's providers, and out's routes, which have room for one more. */
+enum err ledger_providers_get(struct ledger *ledger, struct arena *arena,
+			      struct vendor_keys *out);
+enum err ledger_routes_get(struct ledger *ledger, struct arena *arena,
+			   struct vendor_keys *out);
 
 /* --- the groups of handlers ---------------------------------------------- */
 handler_fn ledger_reserve, ledger_settle;
@@ -227,6 +251,8 @@ handler_fn ledger_price_set, ledger_price_remove, ledger_price_import;
 handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
 handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,
     ledger_vendor_keys_get;
+handler_fn ledger_provider_set, ledger_provider_remove;
+handler_fn ledger_route_set, ledger_route_remove;
 
 /* ledger_plans.c, ledger_prices.c: the templates and the price list of `init`.
  */

@@ -19,18 +19,6 @@
 
 /* --- a request ------------------------------------------------------- */
 
-static enum err
-refuse(struct context *context, enum err err, const struct why *why)
-{
-	struct arena *arena = context->arena;
-
-	if (why->text[0])
-		context->failure.message = arena_str(arena, str_of(why->text));
-	if (why->field[0])
-		context->failure.field = arena_str(arena, str_of(why->field));
-	return err;
-}
-
 static void
 set_deadlines(struct job *job, int64_t asked_ns)
 {
@@ -44,53 +32,54 @@ set_deadlines(struct job *job, int64_t asked_ns)
 	job->expires_ns = own_ns + PROXY_EXPIRES_EXTRA_MS * NS_PER_MS;
 }
 
-static enum err
-handle_ai_request(struct context *context, const void *in_, void *out)
+enum err
+job_start(struct job *job, struct proxy_asked *asked)
 {
-	const struct ai_request *in = in_;
-	struct proxy *proxy = context->state;
-	const struct provider_row *row = NULL;
-	struct request request;
-	enum request_shape shape;
 	struct why why = {"", ""};
-	struct job *job;
-	bool is_count = str_eq(in->shape, STR("count"));
 	enum err err;
 
+	job->is_count = asked->is_count;
+	err = job_fill(job, asked, &why);
+	if (err != ERR_OK) {
+		proxy_refuse(asked, &why);
+		return err;
+	}
+	if (asked->is_count)
+		job_count(job);
+	else
+		job_reserve(job);
+	return ERR_OK;
+}
+
+static enum err
+handle_ai_request(struct context *context, const void *in, void *out)
+{
+	struct proxy *proxy = context->state;
+	struct proxy_asked asked = {
+	    .in = in, .arena = context->arena, .failure = &context->failure};
+	struct job *job;
+	enum err err = proxy_read(&asked, proxy);
+	bool is_known = proxy->keys.version != SCHEMA_INT_NONE &&
+			!(asked.is_unknown && proxy_routes_may_be_old(proxy));
+
 	(void)out;
-	if (is_count)
-		shape = REQUEST_ANTHROPIC;
-	else if (!request_shape_of(in->shape, &shape))
-		return refuse(
-		    context,
-		    why_field(&why, ERR_BAD_FIELD, "shape",
-			      "this version does not speak that shape"),
-		    &why);
-	err = request_read(&request, shape, in->body, context->arena, &why);
-	if (err != ERR_OK)
-		return refuse(context, err, &why);
-	err = proxy_choose(context, &request, &row);
-	if (err != ERR_OK)
+	if (err != ERR_OK && is_known)
 		return err;
 	job = job_new(proxy);
 	if (job == NULL)
 		return ERR_OVERLOADED;
 	set_deadlines(job, context->deadline_ns);
-	job->is_count = is_count;
-	err = job_fill(job, in, &request, row, &why);
-	if (err != ERR_OK) {
-		job->stage = JOB_SETTLED;
-		job_check(job);
-		return refuse(context, err, &why);
-	}
 	job->attempt = proxy->next_attempt++;
 	job->from = context->from;
 	bus_from_set(job->from, job);
-	if (is_count)
-		job_count(job);
-	else
-		job_reserve(job);
-	return ERR_AGAIN;
+	err = is_known ? job_start(job, &asked) : job_wait_for_routes(job, in);
+	if (err == ERR_OK)
+		return ERR_AGAIN;
+	bus_from_set(job->from, NULL);
+	job->from = NULL;
+	job->stage = JOB_SETTLED;
+	job_check(job);
+	return err;
 }
 
 static const struct worker_row rows[] = {
@@ -112,6 +101,7 @@ proxy_close(void *state)
 	loop_timer_clear(proxy->loop, &proxy->linger);
 	jobs_fini(proxy);
 	proxy_keys_close(proxy);
+	proxy_routes_close(proxy);
 	providers_close(&proxy->providers);
 	upstream_close(proxy->upstream);
 	buf_fini(&proxy->scratch);
@@ -160,6 +150,7 @@ proxy_open(struct pool *pool, void **state, struct why *why)
 	if (err == ERR_OK)
 		err = providers_open(&proxy->providers, proxy->upstream,
 				     proxy->conf, why);
+	proxy_routes_open(proxy);
 	if (err == ERR_OK)
 		err = proxy_keys_open(proxy, why);
 	if (err != ERR_OK) {

@@ -2,7 +2,8 @@
  * proxy: what the files of the proxy share: one job for each AI request, from
  * its arrival until it is answered and settled. Who does what:
  *   proxy.c         the worker: rows, open, close
- *   proxy_request.c which provider is meant, and what it is sent
+ *   proxy_routes.c  which provider and model are meant
+ *   proxy_request.c what the provider is sent
  *   proxy_job.c     jobs come and go; the client leaves
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
  *   proxy_keys.c    which key a call gets, and what becomes of one refused
@@ -30,6 +31,7 @@
 #include "workers/pool.h"
 #include "workers/providers/providers.h"
 #include "workers/request.h"
+#include "workers/routes.h"
 #include "workers/translate.h"
 
 #define PROXY_JOBS_MAX 4096u
@@ -38,11 +40,12 @@
 #define PROXY_ANSWER_BYTES_MAX (8u << 20) /* a JSON answer */
 #define PROXY_ERROR_BYTES_MAX 65536u	  /* the body of a provider's error */
 #define PROXY_PART_BYTES_MAX 65536u
-#define PROXY_RESERVE_MS 5000	      /* how long admission may take */
-#define PROXY_ASK_MS 2000	      /* one question to the ledger */
-#define PROXY_SWITCHES_MAX 8u	      /* to another key, which is no retry */
-#define PROXY_RETRIES_MAX 2u	      /* calls beyond the first */
-#define PROXY_BACKOFF_MS 100	      /* doubled each time, with jitter */
+#define PROXY_RESERVE_MS 5000	   /* how long admission may take */
+#define PROXY_ASK_MS 2000	   /* one question to the ledger */
+#define PROXY_ROUTES_FRESH_MS 1000 /* an unknown name is asked for so often */
+#define PROXY_SWITCHES_MAX 8u	   /* to another key, which is no retry */
+#define PROXY_RETRIES_MAX 2u	   /* calls beyond the first */
+#define PROXY_BACKOFF_MS 100	   /* doubled each time, with jitter */
 #define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
 #define PROXY_SETTLE_LINGER_MS 2      /* for a reservation to go with */
 #define PROXY_SETTLE_BACKOFF_MS 50
@@ -77,7 +80,10 @@ struct proxy {
 	struct upstream *upstream;
 	struct providers providers;
 	struct proxy_keys keys;
-	struct breaker breakers[PROVIDER_COUNT];
+	struct breaker breakers[PROVIDERS_ALL];
+	struct routes routes;
+	struct arena routes_arena; /* what they point into */
+	int64_t routes_asked_ms;   /* for a name; 0 = never */
 	struct job *jobs;
 	unsigned job_count;
 	struct job *kept;
@@ -95,6 +101,19 @@ enum job_stage {
 	JOB_CALLING, /* in a call or between two */
 	JOB_SETTLING,
 	JOB_SETTLED, /* or nothing was reserved */
+};
+
+/* A request that is being read. */
+struct proxy_asked {
+	const struct ai_request *in;
+	struct arena *arena;
+	struct failure *failure;
+	bool is_count;
+	bool is_unknown; /* nobody has that name */
+	struct request request;
+	const struct provider_row *row;
+	struct str model; /* for the provider; points into the routes, too */
+	const struct route_setting *route; /* NULL: none has the name */
 };
 
 /* The numbers of the ledger line. */
@@ -132,6 +151,7 @@ struct job {
 	bool is_usage_wanted;
 	bool is_thinking_wanted; /* by an Anthropic client */
 	int64_t prompt_tokens;
+	struct buf origin;  /* the ai_request, if it is needed once more */
 	struct buf body;    /* for the provider */
 	struct buf headers; /* likewise: lines with a NUL behind each */
 
@@ -153,7 +173,8 @@ struct job {
 	int64_t cost;
 
 	/* The key. */
-	bool has_own_key;	 /* the customer's is used, or nothing */
+	bool has_own_key; /* the customer's is used, or nothing */
+	bool is_waiting_for_routes;
 	bool is_waiting_for_key; /* the vendor's keys are being asked for */
 	bool has_waited_for_key;
 	unsigned switches;
@@ -267,16 +288,30 @@ void jobs_fini(struct proxy *proxy);
 void job_cancelled(struct job *job);
 void job_credit(struct job *job);
 
+/* --- proxy.c */
+/* Fills the job and asks for its reservation. An error: nothing was asked, why
+ * is in asked's failure. */
+enum err job_start(struct job *job, struct proxy_asked *asked);
+
+/* --- proxy_routes.c */
+void proxy_routes_open(struct proxy *proxy);
+void proxy_routes_close(struct proxy *proxy);
+/* A vendor_keys message: its providers and routes count from now on. */
+enum err proxy_routes_take(struct proxy *proxy, struct str body);
+/* Reads in and chooses row and model. BAD_FIELD, MODEL_UNKNOWN, ...: why is in
+ * failure; is_unknown: the settings may have changed since. */
+enum err proxy_read(struct proxy_asked *asked, const struct proxy *proxy);
+/* Takes over why, into the arena. */
+void proxy_refuse(struct proxy_asked *asked, const struct why *why);
+bool proxy_routes_may_be_old(const struct proxy *proxy);
+/* Asks for the newest ones, and reads again behind the answer. */
+enum err job_wait_for_routes(struct job *job, const struct ai_request *in);
+void proxy_routes_wake(struct proxy *proxy);
+
 /* --- proxy_request.c */
-/* Which provider and, where none was named, which model a request means.
- * BAD_FIELD, MODEL_UNKNOWN: context's failure says why. */
-enum err proxy_choose(struct context *context, struct request *request,
-		      const struct provider_row **out);
-/* Copies what the job needs of them and makes body and headers for the
- * provider: in and request do not outlive the turn. BAD_FIELD: a field that
- * the provider's shape has no place for, in why. */
-enum err job_fill(struct job *job, const struct ai_request *in,
-		  const struct request *request, const struct provider_row *row,
+/* Copies what the job needs of it and makes body and headers for the provider.
+ * BAD_FIELD: a field that the provider's shape has no place for, in why. */
+enum err job_fill(struct job *job, const struct proxy_asked *asked,
 		  struct why *why);
 
 /* --- proxy_ledger.c */
@@ -328,7 +363,7 @@ bool job_breaker_take(struct job *job, int64_t *wait_ms);
 void job_breaker_works(struct job *job);
 void job_breaker_fails(struct job *job);
 void job_breaker_leaves(struct job *job);
-/* For metrics; provider: its place in provider_rows. */
+/* For metrics; provider: its row's index. */
 enum breaker_state proxy_breaker_state(const struct proxy *proxy,
 				       unsigned provider);
 

@@ -10,7 +10,7 @@
 static struct breaker *
 breaker_of(const struct job *job)
 {
-	return &job->proxy->breakers[job->row - provider_rows];
+	return &job->proxy->breakers[job->row->index];
 }
 
 bool

@@ -352,13 +352,18 @@ job_call_once(void *ctx)
 	job_read_reset(job);
 	job->tries++;
 	job->heard_ns = clock_mono_ns();
-	if (target == NULL) {
+	if (job->row->is_inside) {
 		demo_answer(job);
+		return;
+	}
+	if (target == NULL) {
+		job_fail(job, ERR_UPSTREAM_FAILED,
+			 "the provider was removed meanwhile", 0);
 		return;
 	}
 	if (!job_key_take(job, key_header))
 		return;
-	ask.auth = key_header;
+	ask.auth = key_header[0] ? key_header : NULL;
 	err = job_breaker_take(job, &wait_ms)
 		  ? upstream_call(target, &ask, &job->call)
 		  : ERR_UPSTREAM_RESTING;

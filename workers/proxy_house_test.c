@@ -255,11 +255,15 @@ house_seal(struct house *house, const char *owner, const char *name,
 }
 
 /* As the test has set them. */
-static void
+void
 house_answer_keys(struct house *house, struct bus_from *from)
 {
-	struct vendor_keys keys = {house->keys_version, house->keys,
-				   house->keys_count};
+	struct vendor_keys keys = {
+	    house->keys_version,    house->keys,
+	    house->keys_count,	    house->providers,
+	    house->providers_count, house->routes,
+	    house->routes_count,
+	};
 
 	house->keys_gets++;
 	answer_as(house->ledger, from, ERR_OK, &vendor_keys_schema, &keys);
@@ -316,6 +320,8 @@ on_ledger_request(void *ctx, const struct bus_request *request)
 		on_reserve(house, request);
 	else if (request->type == MSG_settle)
 		on_settle(house, request);
+	else if (request->type == MSG_vendor_keys_get && house->is_keys_held)
+		house->held_keys = request->from;
 	else if (request->type == MSG_vendor_keys_get)
 		house_answer_keys(house, request->from);
 	else

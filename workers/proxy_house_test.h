@@ -105,6 +105,12 @@ struct house {
 	struct sealed_key keys[4];
 	uint32_t keys_count;
 	unsigned keys_gets;
+	bool is_keys_held; /* the next one */
+	struct bus_from *held_keys;
+	struct provider_setting providers[4];
+	uint32_t providers_count;
+	struct route_setting routes[8];
+	uint32_t routes_count;
 	struct str own_key; /* sealed; absent: none */
 };
 
@@ -152,6 +158,7 @@ void house_turn_until_settled(struct house *house, unsigned settles);
 /* The ledger's answers, for questions that were held. */
 void house_answer_reserved(struct house *house, struct bus_from *from);
 void house_answer_settled(struct house *house, struct bus_from *from);
+void house_answer_keys(struct house *house, struct bus_from *from);
 /* A sealed OpenAI key; owner: "vendor" or "cus_1". */
 struct str house_seal(struct house *house, const char *owner, const char *name,
 		      const char *key);

@@ -22,6 +22,7 @@ job_make(void)
 
 	if (job == NULL)
 		return NULL;
+	buf_init(&job->origin, PROXY_BODY_BYTES_MAX);
 	buf_init(&job->body, PROXY_BODY_BYTES_MAX);
 	buf_init(&job->headers, PROXY_HEADER_BYTES_MAX);
 	buf_init(&job->in, PROXY_ANSWER_BYTES_MAX);
@@ -35,6 +36,7 @@ job_make(void)
 static void
 job_destroy(struct job *job)
 {
+	buf_fini(&job->origin);
 	buf_fini(&job->body);
 	buf_fini(&job->headers);
 	buf_fini(&job->in);
@@ -73,17 +75,20 @@ job_new(struct proxy *proxy)
 static void
 job_wipe(struct job *job)
 {
+	struct buf origin = job->origin;
 	struct buf body = job->body, headers = job->headers, in = job->in;
 	struct buf out = job->out, tail = job->tail;
 	struct sse sse = job->sse;
 
 	explicit_bzero(job, sizeof(*job));
+	job->origin = origin;
 	job->body = body;
 	job->headers = headers;
 	job->in = in;
 	job->out = out;
 	job->tail = tail;
 	job->sse = sse;
+	buf_fini(&job->origin); /* few have one */
 	buffer_keep(&job->body);
 	buffer_keep(&job->headers);
 	buffer_keep(&job->in);

@@ -22,21 +22,21 @@
 
 static void keys_ask(void *ctx);
 
-static unsigned
-index_of(const struct provider_row *row)
-{
-	return (unsigned)(row - provider_rows);
-}
-
 /* --- the vendor's -------------------------------------------------------- */
 
 static void
 pool_take(struct proxy *proxy, struct key_pool *next)
 {
 	key_pool_replace(&proxy->keys.pool, next);
-	for (unsigned i = 0; i < PROVIDER_COUNT; i++)
+	for (unsigned i = 0; i < PROVIDERS_ALL; i++)
 		proxy->providers.has_key[i] =
 		    key_pool_has(&proxy->keys.pool, i);
+	for (unsigned i = 0; i < proxy->providers.slot_count; i++) {
+		const struct provider_slot *slot = &proxy->providers.slots[i];
+
+		if (slot->is_on && slot->row.key_header == NULL)
+			proxy->providers.has_key[slot->row.index] = true;
+	}
 }
 
 static enum err
@@ -62,13 +62,14 @@ static void
 add_sealed_key(const struct proxy *proxy, const struct sealed_key *sealed,
 	       struct arena *arena, struct key_pool *pool)
 {
-	const struct provider_row *row = provider_of_name(sealed->provider);
+	const struct provider_row *row =
+	    providers_find(&proxy->providers, sealed->provider);
 	struct str identity = provider_key_identity(
 	    PROVIDER_KEY_VENDOR, sealed->provider, sealed->name, arena);
 	struct str key;
 	enum err err;
 
-	if (row == NULL || row->key_name == NULL)
+	if (row == NULL || row->key_header == NULL)
 		return;
 	err = crypto_open_sealed(proxy->keys.crypto, sealed->sealed_key,
 				 identity, arena, &key);
@@ -78,8 +79,7 @@ add_sealed_key(const struct proxy *proxy, const struct sealed_key *sealed,
 			  STR_ARG(sealed->name), err_code(err));
 		return;
 	}
-	if (!key_pool_add(pool, index_of(row), sealed->name, key,
-			  sealed->weight))
+	if (!key_pool_add(pool, row->index, sealed->name, key, sealed->weight))
 		log_error("provider-key-left-out", "provider=%s name=%.*s",
 			  row->name, STR_ARG(sealed->name));
 	crypto_forget(key);
@@ -108,13 +108,17 @@ keys_take(struct proxy *proxy, struct str body)
 	err = schema_decode(&vendor_keys_schema, body, &keys, &arena, NULL);
 	if (err == ERR_OK)
 		err = add_conf_keys(proxy, &next, &why);
+	if (err == ERR_OK)
+		err = proxy_routes_take(proxy, body);
 	if (err == ERR_OK) {
 		for (uint32_t i = 0; i < keys.keys_count; i++)
 			add_sealed_key(proxy, &keys.keys[i], &arena, &next);
 		pool_take(proxy, &next);
 		proxy->keys.version = keys.version;
-		log_info("provider-keys", "count=%u version=%" PRId64,
-			 proxy->keys.pool.count, keys.version);
+		log_info("provider-keys",
+			 "count=%u providers=%u routes=%u version=%" PRId64,
+			 proxy->keys.pool.count, keys.providers_count,
+			 keys.routes_count, keys.version);
 	}
 	key_pool_wipe(&next);
 	arena_fini(&arena);
@@ -134,6 +138,7 @@ on_keys(void *ctx, const struct bus_answer *answer)
 	if (err == ERR_OK) {
 		keys->is_asking = false;
 		wake_waiting(proxy);
+		proxy_routes_wake(proxy);
 		proxy_prove_keys(proxy);
 		return;
 	}
@@ -292,7 +297,7 @@ static int
 pick(const struct job *job, int64_t *wait_ms)
 {
 	const struct key_pool *pool = &job->proxy->keys.pool;
-	unsigned provider = index_of(job->row);
+	unsigned provider = job->row->index;
 	uint64_t chance;
 	int index;
 
@@ -312,6 +317,9 @@ job_key_take(struct job *job, char header[PROXY_KEY_HEADER_BYTES])
 	int index;
 
 	job->is_waiting_for_key = false;
+	header[0] = '\0';
+	if (job->row->key_header == NULL)
+		return true;
 	if (job->has_own_key && job->own_key_text[0] == '\0') {
 		job_fail(job, ERR_STORE_CORRUPT,
 			 "your own key cannot be read here: set it again", 0);
@@ -336,7 +344,7 @@ job_key_take(struct job *job, char header[PROXY_KEY_HEADER_BYTES])
 static bool
 has_pool_key(const struct job *job)
 {
-	return job->row->key_name && !job->has_own_key &&
+	return job->row->key_header && !job->has_own_key &&
 	       job->key_generation == job->proxy->keys.pool.generation;
 }
 
@@ -396,7 +404,7 @@ next_key(struct job *job)
 	int64_t wait_ms;
 
 	if (job->switches == PROXY_SWITCHES_MAX ||
-	    key_pool_pick(&job->proxy->keys.pool, index_of(job->row),
+	    key_pool_pick(&job->proxy->keys.pool, job->row->index,
 			  clock_mono_ms(), 0, &wait_ms) < 0)
 		return false;
 	job->switches++;

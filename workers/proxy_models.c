@@ -26,8 +26,8 @@ filter(struct proxy *proxy, struct str body, struct arena *arena)
 	if (err != ERR_OK)
 		return err;
 	for (uint32_t i = 0; i < prices.models_count; i++) {
-		const struct provider_row *row =
-		    provider_of_name(prices.models[i].provider);
+		const struct provider_row *row = providers_find(
+		    &proxy->providers, prices.models[i].provider);
 
 		if (row && provider_has_key(&proxy->providers, row))
 			prices.models[n++] = prices.models[i];

@@ -27,16 +27,18 @@ job_observe(const struct job *job)
 }
 
 static void
-observe_keys(const struct key_pool *pool)
+observe_keys(const struct proxy *proxy)
 {
+	const struct key_pool *pool = &proxy->keys.pool;
 	int64_t now_ms = clock_mono_ms();
 
 	series_forget(SERIES_ABOUT_KEY);
 	for (unsigned i = 0; i < pool->count; i++) {
 		const struct pool_key *key = &pool->keys[i];
+		const struct provider_row *row =
+		    providers_at(&proxy->providers, key->provider);
 		struct series_subject *subject =
-		    series_key(str_of(provider_rows[key->provider].name),
-			       str_of(key->name));
+		    series_key(str_of(row->name), str_of(key->name));
 
 		series_set(subject, SERIES_KEY_AVAILABLE,
 			   key->rests_until_ms <= now_ms);
@@ -51,12 +53,15 @@ proxy_observe(void *state)
 	static const int64_t breaker_states[] = {
 	    [BREAKER_CLOSED] = 0, [BREAKER_HALF_OPEN] = 1, [BREAKER_OPEN] = 2};
 
-	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+	for (unsigned i = 0; i < PROVIDER_COUNT + proxy->providers.slot_count;
+	     i++) {
+		const struct provider_row *row =
+		    providers_at(&proxy->providers, i);
 		struct series_subject *provider;
 
-		if (!provider_is_on(&proxy->providers, &provider_rows[i]))
+		if (!provider_is_on(&proxy->providers, row))
 			continue;
-		provider = series_provider(str_of(provider_rows[i].name));
+		provider = series_provider(str_of(row->name));
 		series_set(provider, SERIES_UPSTREAM_OPEN, 0);
 		series_set(provider, SERIES_AI_STREAMS, 0);
 		series_set(provider, SERIES_BREAKER,
@@ -68,5 +73,5 @@ proxy_observe(void *state)
 		series_add(job_series(job), SERIES_UPSTREAM_OPEN, 1);
 		series_add(job_series(job), SERIES_AI_STREAMS, job->is_sse);
 	}
-	observe_keys(&proxy->keys.pool);
+	observe_keys(proxy);
 }

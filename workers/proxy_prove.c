@@ -89,7 +89,9 @@ proving_answer(struct proving *proving)
 		const struct proof *proof = &proving->proofs[i];
 
 		rows[i] = (struct key_tested){
-		    .provider = str_of(provider_rows[proof->key.provider].name),
+		    .provider = str_of(
+			providers_at(&proxy->providers, proof->key.provider)
+			    ->name),
 		    .name = str_of(proof->key.name),
 		    .key = str_of(proof->masked),
 		    .outcome = str_of(proof->outcome),
@@ -128,7 +130,8 @@ set_reason(struct proof *proof, struct str text)
 static void
 judge(struct proof *proof, const struct upstream_end *end)
 {
-	const struct provider_row *row = &provider_rows[proof->key.provider];
+	const struct provider_row *row = providers_at(
+	    &proof->proving->proxy->providers, proof->key.provider);
 	enum provider_verdict verdict = PROVIDER_FAIL;
 	struct str message = STR_NONE;
 	struct arena arena;
@@ -195,7 +198,8 @@ proof_call(struct proof *proof)
 {
 	const struct proxy *proxy = proof->proving->proxy;
 	const struct pool_key *key = &proof->key;
-	const struct provider_row *row = &provider_rows[key->provider];
+	const struct provider_row *row =
+	    providers_at(&proxy->providers, key->provider);
 	char header[PROXY_KEY_HEADER_BYTES];
 	struct arena arena;
 	enum err err;
@@ -250,9 +254,12 @@ on_late(void *ctx)
 static bool
 is_meant(const struct proving *proving, const struct pool_key *key)
 {
-	return (proving->provider.p == NULL ||
-		str_eq(proving->provider,
-		       str_of(provider_rows[key->provider].name))) &&
+	const struct providers *providers = &proving->proxy->providers;
+	const struct provider_row *row = providers_at(providers, key->provider);
+
+	return provider_is_on(providers, row) &&
+	       (proving->provider.p == NULL ||
+		str_eq(proving->provider, str_of(row->name))) &&
 	       (proving->name.p == NULL ||
 		str_eq(proving->name, str_of(key->name)));
 }
@@ -279,6 +286,12 @@ proving_start(struct proving *proving)
 	}
 	if (err != ERR_OK)
 		proving_fail(proving, err, err_text(err));
+	else if (proving->provider.p &&
+		 providers_find(&proxy->providers, proving->provider) == NULL)
+		proving_fail(proving, ERR_BAD_FIELD,
+			     "there is no provider of that name: it is one of "
+			     "openai, anthropic, deepseek and those that were "
+			     "set (`chatello provider list`)");
 	else if (proving->count == 0)
 		proving_fail(proving, ERR_NO_SUCH,
 			     "there is no such key in use: `chatello key list` "
@@ -296,14 +309,6 @@ proxy_prove(struct context *context, const void *in_, void *out)
 	struct proving *proving;
 
 	(void)out;
-	if (in->provider.p && !provider_key_is_of(in->provider)) {
-		context->failure.message =
-		    arena_printf(context->arena,
-				 "there is no provider of that name: it is "
-				 "one of %s",
-				 provider_key_providers);
-		return ERR_BAD_FIELD;
-	}
 	proving = calloc(1, sizeof(*proving));
 	if (proving == NULL)
 		return ERR_NO_MEMORY;

@@ -1,7 +1,6 @@
 /*
- * proxy_request: which provider a request means, and the body and headers that
- * it is sent: the bytes that came where it speaks the client's shape, else
- * their translation. See proxy.h.
+ * proxy_request: the body and headers that a provider is sent: the bytes that
+ * came where it speaks the client's shape, else their translation. See proxy.h.
  */
 #include "workers/providers/models.h"
 #include "workers/proxy.h"
@@ -9,65 +8,6 @@
 
 #define ANTHROPIC_VERSION "2023-06-01" /* takes a temperature */
 #define TRANSLATION_BYTES_MAX (32u << 20)
-
-/* --- which provider -------------------------------------------------- */
-
-static enum err
-refuse(struct context *context, enum err err, const char *field,
-       struct str message)
-{
-	context->failure.field = str_of(field);
-	context->failure.message = message;
-	return err;
-}
-
-static enum err
-check_is_on(struct context *context, const struct provider_row *row)
-{
-	const struct proxy *proxy = context->state;
-
-	if (provider_is_on(&proxy->providers, row))
-		return ERR_OK;
-	return refuse(context, ERR_MODEL_UNKNOWN, "model",
-		      arena_printf(context->arena,
-				   "%s only answers while no provider is "
-				   "switched on",
-				   row->name));
-}
-
-/* api_provider, else the model's pattern; without a model (only /api/chat) the
- * provider's default. */
-enum err
-proxy_choose(struct context *context, struct request *request,
-	     const struct provider_row **out)
-{
-	const struct proxy *proxy = context->state;
-	const struct provider_row *first = providers_first(&proxy->providers);
-	const struct provider_row *row = NULL;
-
-	if (request->api_provider.p) {
-		row = provider_of_name(request->api_provider);
-		if (row == NULL)
-			return refuse(context, ERR_BAD_FIELD, "api_provider",
-				      STR("api_provider is openai, anthropic, "
-					  "deepseek or demo"));
-	}
-	if (request->model.p == NULL) {
-		/* A house without any provider has one answer for all. */
-		if (row == NULL || first->key_name == NULL)
-			row = first;
-		request->model = str_of(row->default_model);
-	}
-	if (row == NULL)
-		row = provider_of_model(request->model);
-	if (row == NULL)
-		return refuse(context, ERR_MODEL_UNKNOWN, "model",
-			      arena_printf(context->arena,
-					   "no provider serves the model %.*s",
-					   STR_ARG(request->model)));
-	*out = row;
-	return check_is_on(context, row);
-}
 
 /* --- headers --------------------------------------------------------- */
 
@@ -150,7 +90,8 @@ translate(struct job *job, enum ai_shape from, struct json_value root,
 	struct translate_call call = {
 	    .from = from,
 	    .root = root,
-	    .target = {.max_tokens_name = job->row->max_tokens_name,
+	    .target = {.model = job->model,
+		       .max_tokens_name = job->row->max_tokens_name,
 		       .refuses_sampling = !facts->takes_sampling,
 		       .takes_effort = facts->takes_effort,
 		       .takes_thinking = facts->takes_thinking,
@@ -207,22 +148,22 @@ fill_body(struct job *job, const struct request *request, struct why *why)
 }
 
 enum err
-job_fill(struct job *job, const struct ai_request *in,
-	 const struct request *request, const struct provider_row *row,
-	 struct why *why)
+job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 {
+	const struct request *request = &asked->request;
+	const struct ai_request *in = asked->in;
 	struct str domain = request->domain.p ? request->domain : in->domain;
 	enum err err;
 
 	job->shape = request->shape;
-	job->row = row;
+	job->row = asked->row;
 	job->request_id = job_keep(
 	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
 	job->key = job_keep(job->key_text, sizeof(job->key_text), in->key);
 	job->domain =
 	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
 	job->model =
-	    job_keep(job->model_text, sizeof(job->model_text), request->model);
+	    job_keep(job->model_text, sizeof(job->model_text), asked->model);
 	job->is_stream = request->is_stream && !job->is_count;
 	job->is_usage_wanted = request->is_usage_wanted;
 	job->prompt_tokens = request->prompt_tokens;

@@ -334,8 +334,10 @@ write_stream_options(const struct request *request, struct buf *out)
 }
 
 static void
-write_as_it_came(const struct request *request, struct buf *out)
+write_as_it_came(const struct request *request, struct str model,
+		 struct buf *out)
 {
+	bool is_renamed = !str_eq(model, request->model);
 	bool is_forced = request->shape == REQUEST_OPENAI &&
 			 request->is_stream && !request->is_usage_wanted;
 	struct json_walk walk = json_walk(request->root);
@@ -343,7 +345,7 @@ write_as_it_came(const struct request *request, struct buf *out)
 	struct json_value value;
 	struct str key;
 
-	if (!is_forced && !request->has_own_members) {
+	if (!is_forced && !is_renamed && !request->has_own_members) {
 		buf_add_str(out, request->root.raw);
 		return;
 	}
@@ -353,6 +355,12 @@ write_as_it_came(const struct request *request, struct buf *out)
 		    str_eq(key, STR("domain")) ||
 		    (is_forced && str_eq(key, STR("stream_options"))))
 			continue;
+		if (is_renamed && str_eq(key, STR("model"))) {
+			write_comma(out, &is_first);
+			buf_add_z(out, "\"model\":");
+			json_write_string(out, model);
+			continue;
+		}
 		write_raw_member(out, &is_first, key, value.raw);
 	}
 	if (is_forced) {
@@ -392,5 +400,5 @@ request_write(const struct request *request, struct str model,
 	if (request->shape == REQUEST_CHAT)
 		write_chat(request, model, max_tokens_name, out);
 	else
-		write_as_it_came(request, out);
+		write_as_it_came(request, model, out);
 }

@@ -47,8 +47,9 @@ enum err request_read(struct request *out, enum request_shape shape,
 		      struct str body, struct arena *arena, struct why *why);
 
 /* Appends the body for a provider of the client's shape. REQUEST_OPENAI and
- * REQUEST_ANTHROPIC: the bytes that came, without the members that are for us;
- * the former, for a stream, with stream_options.include_usage forced to true.
+ * REQUEST_ANTHROPIC: the bytes that came, without the members that are for us
+ * and with model, where that is another one; the former, for a stream, with
+ * stream_options.include_usage forced to true.
  * REQUEST_CHAT: in OpenAI's shape, made of the members that came;
  * max_tokens_name is the member's name at that provider. */
 void request_write(const struct request *request, struct str model,

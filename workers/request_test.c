@@ -47,6 +47,25 @@ check_written(enum request_shape shape, struct str body, struct str want)
 	buf_fini(&out);
 }
 
+TEST(request_goes_to_another_model)
+{
+	struct request request;
+	struct why why;
+	struct buf out;
+
+	CHECK_OK(read_as(&request, REQUEST_OPENAI,
+			 STR("{\"x\":{\"model\":\"a\"}, \"model\" :\"a\","
+			     "\"stream\":true," MESSAGES "}"),
+			 &why));
+	buf_init(&out, 1u << 20);
+	request_write(&request, STR("b\"c"), "max_tokens", &out);
+	CHECK_STR(buf_str(&out),
+		  STR("{\"x\":{\"model\":\"a\"},\"model\":\"b\\\"c\","
+		      "\"stream\":true," MESSAGES
+		      ",\"stream_options\":{\"include_usage\":true}}"));
+	buf_fini(&out);
+}
+
 TEST(request_openai_is_understood)
 {
 	struct request request;

@@ -41,6 +41,7 @@ enum err upstream_target_open(struct upstream_target **out,
 			      struct upstream *upstream, const char *base,
 			      const char *path, const char *const *headers,
 			      struct why *why);
+/* Calls that are out go on. NULL allowed. */
 void upstream_target_close(struct upstream_target *target);
 
 struct upstream_head {

@@ -154,13 +154,16 @@ call_retire(struct upstream_call *call)
 		extra_free(call);
 	}
 	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, "");
-	if (target->free_count >= FREE_CALLS_MAX) {
+	target->open_count--;
+	if (target->free_count >= FREE_CALLS_MAX || target->is_closed) {
 		upstream_call_free(call);
-		return;
+	} else {
+		call->next_free = target->free_calls;
+		target->free_calls = call;
+		target->free_count++;
 	}
-	call->next_free = target->free_calls;
-	target->free_calls = call;
-	target->free_count++;
+	if (target->is_closed && target->open_count == 0)
+		upstream_target_free(target);
 }
 
 static enum err
@@ -320,6 +323,7 @@ upstream_call(struct upstream_target *target, const struct upstream_ask *ask,
 
 	if (call == NULL)
 		return ERR_NO_MEMORY;
+	target->open_count++;
 	if (!call_set(call, ask) ||
 	    curl_multi_add_handle(target->upstream->multi, call->easy) !=
 		CURLM_OK) {

@@ -25,6 +25,8 @@ struct upstream_target {
 	struct curl_slist *headers;
 	struct upstream_call *free_calls;
 	unsigned free_count;
+	unsigned open_count; /* calls that are out */
+	bool is_closed;	     /* freed behind the last of them */
 };
 
 struct upstream_call {
@@ -48,5 +50,7 @@ struct upstream_call {
 void upstream_call_end(struct upstream_call *call, CURLcode code);
 /* One that is not under way. */
 void upstream_call_free(struct upstream_call *call);
+/* It is closed, and its last call is over. */
+void upstream_target_free(struct upstream_target *target);
 
 #endif

@@ -105,10 +105,8 @@ upstream_target_open(struct upstream_target **out, struct upstream *upstream,
 }
 
 void
-upstream_target_close(struct upstream_target *target)
+upstream_target_free(struct upstream_target *target)
 {
-	if (target == NULL)
-		return;
 	while (target->free_calls) {
 		struct upstream_call *call = target->free_calls;
 
@@ -120,4 +118,14 @@ upstream_target_close(struct upstream_target *target)
 	curl_slist_free_all(target->headers);
 	curl_url_cleanup(target->url);
 	free(target);
+}
+
+void
+upstream_target_close(struct upstream_target *target)
+{
+	if (target == NULL)
+		return;
+	target->is_closed = true;
+	if (target->open_count == 0)
+		upstream_target_free(target);
 }

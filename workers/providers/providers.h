@@ -1,7 +1,8 @@
 /*
- * providers: who answers AI requests. A further provider is a row here and, if
- * it speaks another shape, a wire beside openai.c. The wires are pure: bytes of
- * an answer in, what they say out; nothing is kept, nothing is sent.
+ * providers: who answers AI requests: the built-in ones, a row each, and those
+ * of the settings, which speak OpenAI's shape. One of another shape is a row
+ * here and a wire beside openai.c. The wires are pure: bytes of an answer in,
+ * what they say out; nothing is kept, nothing is sent.
  */
 #ifndef WORKERS_PROVIDERS_PROVIDERS_H
 #define WORKERS_PROVIDERS_PROVIDERS_H
@@ -9,6 +10,7 @@
 #include "lib/ai_error.h"
 #include "lib/conf.h"
 #include "lib/json.h"
+#include "lib/msg.h"
 #include "workers/sse.h"
 #include "workers/upstream.h"
 
@@ -75,42 +77,65 @@ struct provider_wire {
 extern const struct provider_wire openai_wire;
 extern const struct provider_wire anthropic_wire;
 
-#define PROVIDER_PATTERNS_MAX 5
-
 struct provider_row {
 	const char *name;
+	unsigned index; /* its place in arrays */
 	const struct provider_wire *wire;
-	const char *key_name;	/* its setting, for messages; NULL = no key:
-				   answered inside the proxy */
-	size_t key_at;		/* in struct conf */
-	size_t base_url_at;	/* in struct conf */
-	const char *key_header; /* the key goes behind it */
-	const char *default_model;
+	const char *key_name;	   /* its setting, for messages; NULL = none */
+	size_t key_at;		   /* in struct conf */
+	size_t base_url_at;	   /* in struct conf */
+	const char *key_header;	   /* the key goes behind it; NULL = no key */
+	bool is_inside;		   /* answered inside the proxy */
+	const char *default_model; /* "" = none */
 	const char *max_tokens_name;
-	const char *models[PROVIDER_PATTERNS_MAX]; /* patterns: models.h */
 };
 
-extern const struct provider_row provider_rows[];
+/* The built-in ones. */
 #define PROVIDER_COUNT 4u
+extern const struct provider_row provider_rows[PROVIDER_COUNT];
 
-/* The row by name, or the one whose pattern the model has; NULL when there is
- * none. */
+/* NULL when there is none. */
 const struct provider_row *provider_of_name(struct str name);
-const struct provider_row *provider_of_model(struct str model);
+
+/* One of the settings. It keeps its name and place as long as the process runs,
+ * since requests in flight point to it. */
+#define PROVIDER_SLOTS 32u
+struct provider_slot {
+	struct provider_row row;
+	bool is_on; /* the settings have it now */
+	char name[33];
+	char default_model[129];
+	char base_url[257];
+};
+#define PROVIDERS_ALL (PROVIDER_COUNT + PROVIDER_SLOTS)
 
 /* Which of them may be called. One that takes keys is on whoever's key it is:
- * a customer may have one of its own. The one without (demo) is on while the
- * vendor has no key for any other. */
+ * a customer may have one of its own. The one inside (demo) is on while the
+ * vendor has no other. */
 struct providers {
-	bool has_key[PROVIDER_COUNT]; /* the vendor has */
-	struct upstream_target *targets[PROVIDER_COUNT];
-	struct upstream_target *counters[PROVIDER_COUNT]; /* of tokens */
-	struct upstream_target *listers[PROVIDER_COUNT];  /* of models */
+	struct upstream *upstream;
+	bool has_key[PROVIDERS_ALL]; /* the vendor has, or none is needed */
+	struct upstream_target *targets[PROVIDERS_ALL];
+	struct upstream_target *counters[PROVIDERS_ALL]; /* of tokens */
+	struct upstream_target *listers[PROVIDERS_ALL];	 /* of models */
+	struct provider_slot slots[PROVIDER_SLOTS];
+	unsigned slot_count;
 };
 /* ERR_CONFIG: a base URL that cannot be used, named in why. */
 enum err providers_open(struct providers *providers, struct upstream *upstream,
 			const struct conf *conf, struct why *why);
 void providers_close(struct providers *providers);
+/* The settings' providers are these from now on; calls that are out go on.
+ * has_key is the caller's to set anew. ERR_CONFIG, NO_MEMORY: why names the
+ * first that was left out; the others are taken. */
+enum err providers_take(struct providers *providers,
+			const struct provider_setting *settings, size_t count,
+			struct why *why);
+/* Built in or of the settings; NULL when there is none. */
+const struct provider_row *providers_find(const struct providers *providers,
+					  struct str name);
+const struct provider_row *providers_at(const struct providers *providers,
+					unsigned index);
 /* The key in the settings; "" = unset, or it takes none. */
 const char *provider_conf_key(const struct provider_row *row,
 			      const struct conf *conf);
@@ -125,7 +150,8 @@ struct upstream_target *provider_target(const struct providers *providers,
 /* Where it counts tokens; NULL: it does not. */
 struct upstream_target *provider_counter(const struct providers *providers,
 					 const struct provider_row *row);
-/* The first one that the vendor has a key for, or else the one without. */
+/* The first that can be called and has a default model, built-in ones before
+ * those of the settings; else the one inside. */
 const struct provider_row *providers_first(const struct providers *providers);
 
 #endif

@@ -1,0 +1,113 @@
+/*
+ * routes: what models' names mean, set from the command line while the house
+ * runs: aliases, further providers, and what is tried when one fails.
+ */
+#include <stdio.h>
+
+#include "integration-tests/ask.h"
+
+/* One question; the status, and which provider answered. */
+static int
+ask(const struct house *house, const char *key, const char *model,
+    const char *script, char provider[32])
+{
+	struct answer answer;
+	char headers[256], body[512];
+	json_t *said;
+
+	snprintf(headers, sizeof(headers), "X-License-Key: %s\r\n", key);
+	snprintf(body, sizeof(body),
+		 "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\","
+		 "\"content\":\"Hello #up %s\"}]}",
+		 model, script);
+	http(&answer, house->public, "POST", "/api/chat", headers,
+	     str_of(body));
+	CHECK(!memmem(answer.body.p, answer.body.n, "canary", 6));
+	said = answer_json(&answer);
+	snprintf(provider, 32, "%.*s", STR_ARG(json_str_at(said, "provider")));
+	json_decref(said);
+	answer_free(&answer);
+	return answer.status;
+}
+
+static bool
+upstream_saw_key(const struct house *house)
+{
+	json_t *counts = upstream_counts(house);
+	struct str head = json_str_at(counts, "last_head");
+	bool is_seen = memmem(head.p, head.n, "canary", 6) != NULL;
+
+	json_decref(counts);
+	return is_seen;
+}
+
+TEST_LIMITED(routes_are_set_while_the_house_runs, 60)
+{
+	struct house house;
+	char provider[32], base[128];
+	json_t *listed;
+	struct output refused;
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	house_up(&house);
+	snprintf(base, sizeof(base), "http://%s/v1", house.upstream_address);
+	CHECK_INT(ask(&house, key, "fast", "", provider), 404);
+	json_decref(tool("provider", "set", "near", "--base-url", base,
+			 "--auth", "none", NULL));
+	json_decref(tool("price", "set", "near", "small", "--input", "1",
+			 "--output", "2", NULL));
+	json_decref(tool("route", "set", "small", "--provider", "near", NULL));
+	json_decref(tool("route", "set", "fast", "--model", MODEL, NULL));
+	/* Once known, at once: the name that was asked for a moment ago needs
+	 * that moment. */
+	while (ask(&house, key, "fast", "", provider) == 404)
+		continue;
+	CHECK_STR(str_of(provider), STR("openai"));
+	CHECK(upstream_saw_key(&house));
+	CHECK_INT(ask(&house, key, "small", "", provider), 200);
+	CHECK_STR(str_of(provider), STR("near"));
+	CHECK(!upstream_saw_key(&house));
+	refused = run("chatello", "provider", "remove", "near", NULL);
+	CHECK_INT(refused.code, 1);
+	CHECK(strstr(refused.err, "route remove"));
+	output_free(&refused);
+	refused = run("chatello", "route", "set", "fast", "--fallback",
+		      "gpt-unpriced", NULL);
+	CHECK_INT(refused.code, 1);
+	CHECK(strstr(refused.err, "chatello price set openai gpt-unpriced"));
+	output_free(&refused);
+	listed = tool("route", "remove", "small", NULL);
+	CHECK_JSON_STR(listed, "provider", "near");
+	json_decref(listed);
+	json_decref(tool("provider", "remove", "near", NULL));
+	/* The reservation of one request brings the news for the next. */
+	CHECK_INT(ask(&house, key, MODEL, "", provider), 200);
+	while (ask(&house, key, "small", "", provider) != 404)
+		continue;
+	CHECK_INT(house_down(&house), 0);
+}
+
+/* As it is in the store, the next start has it. */
+TEST_LIMITED(routes_are_there_after_a_restart, 60)
+{
+	struct house house;
+	char provider[32];
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	json_decref(
+	    tool("route", "set", "gpt-*", "--provider", "deepseek", NULL));
+	json_decref(tool("price", "set", "deepseek", MODEL, "--input", "1",
+			 "--output", "2", NULL));
+	for (int i = 0; i < 2; i++) {
+		house_up(&house);
+		CHECK_INT(ask(&house, key, MODEL, "", provider), 200);
+		CHECK_STR(str_of(provider), STR("deepseek"));
+		CHECK_INT(house_down(&house), 0);
+	}
+}
