@@ -115,8 +115,8 @@ TEST(schema_is_append_only_both_ways)
 	CHECK(out.field.p == NULL);
 	CHECK_INT(out.rate_limit, SCHEMA_INT_NONE);
 	buf_reset(&buf);
-	mp_write_array(&buf, 10); /* a newer one */
-	for (int i = 0; i < 8; i++)
+	mp_write_array(&buf, 11); /* a newer one */
+	for (int i = 0; i < 9; i++)
 		mp_write_nil(&buf);
 	mp_write_array(&buf, 1);
 	mp_write_array(&buf, 1);
