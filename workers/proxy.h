@@ -5,6 +5,7 @@
  *   proxy_routes.c  which provider and model are meant
  *   proxy_request.c what the provider is sent
  *   proxy_job.c     jobs come and go; the client leaves
+ *   proxy_limit.c   the output that is granted, and its end
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
  *   proxy_keys.c    which key a call gets, and what becomes of one refused
  *   proxy_call.c    the provider is called, retried, given up
@@ -151,6 +152,7 @@ struct job {
 	bool is_usage_wanted;
 	bool is_thinking_wanted; /* by an Anthropic client */
 	int64_t prompt_tokens;
+	struct output_wish output; /* of the body below */
 	struct buf origin;  /* the ai_request, if it is needed once more */
 	struct buf body;    /* for the provider */
 	struct buf headers; /* likewise: lines with a NUL behind each */
@@ -205,8 +207,10 @@ struct job {
 	struct buf in; /* a body that is not a stream */
 	struct provider_usage usage;
 	struct translate_stream *translation; /* NULL: passed as it comes */
+	bool is_cut;			      /* by us: it ran past its grant */
 	size_t text_bytes;
-	struct str text; /* of a JSON answer: raw, in `in` */
+	size_t text_events; /* that had some of them */
+	struct str text;    /* of a JSON answer: raw, in `in` */
 	struct str model_said;
 
 	/* What the client gets. */
@@ -313,6 +317,17 @@ void proxy_routes_wake(struct proxy *proxy);
  * BAD_FIELD: a field that the provider's shape has no place for, in why. */
 enum err job_fill(struct job *job, const struct proxy_asked *asked,
 		  struct why *why);
+
+/* --- proxy_limit.c */
+/* Admission said how much may be generated. */
+bool job_has_grant(const struct job *job);
+/* Writes it into the body. NO_MEMORY. */
+enum err job_grant(struct job *job);
+/* More has come than was granted. */
+bool job_is_past_grant(const struct job *job);
+/* Ends the stream here: what comes behind is not read, the last frames are in
+ * job->tail. False: no memory. */
+bool job_cut(struct job *job);
 
 /* --- proxy_ledger.c */
 void job_reserve(struct job *job);

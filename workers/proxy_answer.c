@@ -30,6 +30,9 @@ head_fill(const struct job *job, struct str body, struct ai_head *head)
 	head->rate_limit = job->reserved.rate_limit;
 	head->rate_remaining = job->reserved.rate_remaining;
 	head->rate_reset_ms = job->reserved.rate_reset_ms;
+	head->tokens_limit = job->reserved.tokens_limit;
+	head->tokens_remaining = job->reserved.tokens_remaining;
+	head->tokens_reset_ms = job->reserved.tokens_reset_ms;
 	head->body = body;
 }
 

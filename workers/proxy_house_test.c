@@ -51,6 +51,12 @@ provide_stream(int fd, struct str request)
 	scripted_sse_head(fd);
 	scripted_chunk(fd, STR(": keep-alive\n\n"));
 	scripted_chunk(fd, STR(DELTA("one ")));
+	if (text_has(request, "gpt-endless")) {
+		for (int i = 0; i < 50; i++)
+			scripted_chunk(fd, STR(DELTA("word ")));
+		scripted_wait_gone(fd);
+		return false;
+	}
 	if (text_has(request, "gpt-error")) {
 		scripted_chunk(fd, STR("data: {\"error\":{\"message\":"
 				       "\"secret words\"}}\n\n"));
@@ -91,6 +97,12 @@ provide_claude_stream(int fd, struct str request)
 	scripted_sse_head(fd);
 	scripted_chunk(fd, STR(CLAUDE_START));
 	scripted_chunk(fd, STR(CLAUDE_EVENT("ping", "") CLAUDE_DELTA("one ")));
+	if (text_has(request, "claude-endless")) {
+		for (int i = 0; i < 50; i++)
+			scripted_chunk(fd, STR(CLAUDE_DELTA("word ")));
+		scripted_wait_gone(fd);
+		return false;
+	}
 	if (text_has(request, "claude-error")) {
 		scripted_chunk(
 		    fd, STR(CLAUDE_EVENT("error",
@@ -225,6 +237,8 @@ house_answer_reserved(struct house *house, struct bus_from *from)
 	reserved.rate_reset_ms = 36000;
 	reserved.keys_version = house->keys_version;
 	reserved.own_key = house->own_key;
+	if (house->granted)
+		reserved.output_tokens = house->granted;
 	if (house->own_key.p)
 		reserved.own_key_owner = STR("cus_1");
 	answer_as(house->ledger, from, ERR_OK, &reserved_schema, &reserved);

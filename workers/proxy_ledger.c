@@ -133,8 +133,10 @@ on_reserved(void *ctx, const struct bus_answer *answer)
 	job->stage = JOB_CALLING;
 	if (job->from == NULL)
 		job_abandon(job);
-	else
+	else if (job_grant(job) == ERR_OK)
 		job_call(job);
+	else
+		job_fail(job, ERR_NO_MEMORY, NULL, 0);
 }
 
 static void
@@ -160,6 +162,9 @@ reserve_ask(void *ctx)
 	if (reserve.expires_ms < 1)
 		reserve.expires_ms = 1;
 	reserve.input_tokens = job->prompt_tokens;
+	reserve.output_tokens = job->output.tokens;
+	reserve.output_min = job->output.min;
+	reserve.choices = job->output.choices;
 	reserve.is_stream = job->is_stream;
 	reserve.keys_version = proxy->keys.version;
 	reserve.needs_own_key = !provider_has_key(&proxy->providers, job->row);

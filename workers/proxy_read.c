@@ -25,6 +25,8 @@ job_read_reset(struct job *job)
 	job->first_byte_ns = 0;
 	job->first_token_ns = 0;
 	job->text_bytes = 0;
+	job->text_events = 0;
+	job->is_cut = false;
 	job->text = STR_NONE;
 	job->model_said = STR_NONE;
 	buf_reset(&job->in);
@@ -92,7 +94,9 @@ job_read_head(struct job *job, const struct upstream_head *head)
 		type.n = sse.n;
 	job->is_sse =
 	    job->is_stream && is_2xx(head->status) && str_eq_nocase(type, sse);
-	if (job->is_sse && job_is_translated(job))
+	/* One that may be cut is watched, so that it can be ended well. */
+	if (job->is_sse && job->shape != REQUEST_CHAT &&
+	    (job_is_translated(job) || job_has_grant(job)))
 		translation_begin(job);
 }
 
@@ -130,7 +134,7 @@ pass_event(struct job *job, const struct sse_event *event,
 
 	if (job->shape == REQUEST_CHAT)
 		pass_text(job, said->text);
-	else if (job_is_translated(job))
+	else if (job_is_translated(job) || job_has_grant(job))
 		return job->translation &&
 		       translate_stream_event(job->translation, event,
 					      &job->usage, out) == ERR_OK;
@@ -153,9 +157,12 @@ on_event(void *ctx, const struct sse_event *event)
 		return false;
 	take_model(job, said.model);
 	job->text_bytes += said.text_bytes;
+	job->text_events += said.text_bytes > 0;
 	if (job->first_token_ns == 0 && said.text_bytes > 0)
 		job->first_token_ns = job->heard_ns;
 	job->is_done = said.is_done;
+	if (said.text_bytes > 0 && job_is_past_grant(job))
+		return job_cut(job);
 	return pass_event(job, event, &said);
 }
 
@@ -169,7 +176,7 @@ read_stream(struct job *job, struct str bytes)
 	}
 	job->is_refused = sse_feed(&job->sse, bytes, on_event, job) != ERR_OK;
 	job_pump(job);
-	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
+	return job->is_refused || job->is_cut ? UPSTREAM_STOP : UPSTREAM_TAKEN;
 }
 
 /* --- bodies ---------------------------------------------------------- */
@@ -249,6 +256,8 @@ job_settlement(struct job *job, const char *source, enum err err)
 static const char *
 source_of(const struct job *job)
 {
+	if (job->is_cut)
+		return "partial";
 	return provider_usage_is_whole(&job->usage) ? "provider" : "estimated";
 }
 

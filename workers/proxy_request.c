@@ -105,6 +105,10 @@ translate(struct job *job, enum ai_shape from, struct json_value root,
 	arena_init(&arena, TRANSLATION_BYTES_MAX);
 	err = translate_request(&call, &job->body);
 	job->is_thinking_wanted = call.is_thinking_wanted;
+	/* What the provider of the other shape takes of the wish. */
+	if (call.max_tokens > 0)
+		job->output.tokens = call.max_tokens;
+	job->output.min = REQUEST_TOKENS_NONE;
 	arena_fini(&arena);
 	return err;
 }
@@ -167,6 +171,7 @@ job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 	job->is_stream = request->is_stream && !job->is_count;
 	job->is_usage_wanted = request->is_usage_wanted;
 	job->prompt_tokens = request->prompt_tokens;
+	job->output = request->output;
 	err = fill_headers(job, in, why);
 	return err == ERR_OK ? fill_body(job, request, why) : err;
 }

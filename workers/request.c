@@ -18,6 +18,8 @@ enum member {
 	MEMBER_TEMPERATURE,
 	MEMBER_MAX_TOKENS,
 	MEMBER_MAX_COMPLETION_TOKENS,
+	MEMBER_N,
+	MEMBER_THINKING,
 	MEMBER_BASE_URL,
 	MEMBER_API_BASE,
 	MEMBER_API_KEY,
@@ -36,6 +38,8 @@ static const char *const member_names[MEMBER_COUNT] = {
     [MEMBER_TEMPERATURE] = "temperature",
     [MEMBER_MAX_TOKENS] = "max_tokens",
     [MEMBER_MAX_COMPLETION_TOKENS] = "max_completion_tokens",
+    [MEMBER_N] = "n",
+    [MEMBER_THINKING] = "thinking",
     [MEMBER_BASE_URL] = "base_url",
     [MEMBER_API_BASE] = "api_base",
     [MEMBER_API_KEY] = "api_key",
@@ -246,6 +250,49 @@ take_chat(const struct reading *reading)
 	return ERR_OK;
 }
 
+static int64_t
+number_of(const struct reading *reading, enum member member)
+{
+	struct json_value value = reading->members[member];
+	int64_t n;
+
+	if (value.raw.p == NULL || value.type != JSON_NUMBER ||
+	    !json_int(value, &n) || n < 1)
+		return REQUEST_TOKENS_NONE;
+	return n;
+}
+
+/* Anthropic's thinking comes out of max_tokens, which must be more. */
+static int64_t
+thinking_of(const struct reading *reading)
+{
+	struct json_value thinking = reading->members[MEMBER_THINKING], budget;
+	int64_t n;
+
+	if (thinking.raw.p == NULL || thinking.type != JSON_OBJECT ||
+	    !json_get(thinking, STR("budget_tokens"), &budget) ||
+	    budget.type != JSON_NUMBER || !json_int(budget, &n) || n < 1 ||
+	    n == INT64_MAX)
+		return REQUEST_TOKENS_NONE;
+	return n + 1;
+}
+
+/* Of two names for the output whichever says more: the provider takes one. */
+static void
+take_output(const struct reading *reading)
+{
+	struct output_wish *output = &reading->out->output;
+	int64_t tokens = number_of(reading, MEMBER_MAX_TOKENS);
+	int64_t other = number_of(reading, MEMBER_MAX_COMPLETION_TOKENS);
+
+	output->tokens = tokens > other ? tokens : other;
+	output->min = output->choices = REQUEST_TOKENS_NONE;
+	if (reading->out->shape == REQUEST_OPENAI)
+		output->choices = number_of(reading, MEMBER_N);
+	if (reading->out->shape == REQUEST_ANTHROPIC)
+		output->min = thinking_of(reading);
+}
+
 static enum err
 take_all(const struct reading *reading)
 {
@@ -265,6 +312,7 @@ take_all(const struct reading *reading)
 		return err;
 	out->has_own_members = reading->members[MEMBER_API_PROVIDER].raw.p ||
 			       reading->members[MEMBER_DOMAIN].raw.p;
+	take_output(reading);
 	if (out->shape == REQUEST_CHAT)
 		return take_chat(reading);
 	if (out->model.p == NULL)
@@ -401,4 +449,46 @@ request_write(const struct request *request, struct str model,
 		write_chat(request, model, max_tokens_name, out);
 	else
 		write_as_it_came(request, model, out);
+}
+
+/* So is what is no such number: a provider may take it for one, or for none. */
+static bool
+is_too_much(struct json_value value, int64_t max)
+{
+	int64_t n;
+
+	return value.type != JSON_NUMBER || !json_int(value, &n) || n < 1 ||
+	       n > max;
+}
+
+void
+request_clamp(struct json_value root, const char *name, int64_t max,
+	      struct buf *out)
+{
+	const char *at = root.raw.p, *end = at + root.raw.n - 1;
+	struct json_walk walk = json_walk(root);
+	bool is_there = false, is_empty = true;
+	struct json_value value;
+	struct str key;
+
+	while (json_next_member(&walk, &key, &value)) {
+		is_empty = false;
+		if (!str_eq(key, STR("max_tokens")) &&
+		    !str_eq(key, STR("max_completion_tokens")))
+			continue;
+		is_there = true;
+		if (!is_too_much(value, max))
+			continue;
+		buf_add(out, at, (size_t)(value.raw.p - at));
+		buf_add_int(out, max);
+		at = value.raw.p + value.raw.n;
+	}
+	buf_add(out, at, (size_t)(end - at));
+	if (!is_there) {
+		buf_add_z(out, is_empty ? "\"" : ",\"");
+		buf_add_z(out, name);
+		buf_add_z(out, "\":");
+		buf_add_int(out, max);
+	}
+	buf_add_char(out, '}');
 }

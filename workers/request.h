@@ -20,6 +20,16 @@ enum request_shape {
 	REQUEST_ANTHROPIC, /* POST /v1/messages */
 };
 
+#define REQUEST_TOKENS_NONE INT64_MIN
+
+/* How much it wants to be generated. What is no such number is not there: the
+ * provider says so. */
+struct output_wish {
+	int64_t tokens;	 /* at most, of each choice */
+	int64_t min;	 /* fewer are refused by the provider */
+	int64_t choices; /* n */
+};
+
 /* A member that was not there has raw.p == NULL; strings point into the body
  * or the arena. */
 struct request {
@@ -33,8 +43,9 @@ struct request {
 	struct str api_provider;
 	struct str domain;
 	bool is_stream;
-	bool is_usage_wanted;  /* stream_options.include_usage is true */
-	bool has_own_members;  /* api_provider, domain: not the provider's */
+	bool is_usage_wanted; /* stream_options.include_usage is true */
+	bool has_own_members; /* api_provider, domain: not the provider's */
+	struct output_wish output;
 	int64_t prompt_tokens; /* estimate from the bytes of messages, system
 				  and tools */
 };
@@ -54,6 +65,11 @@ enum err request_read(struct request *out, enum request_shape shape,
  * max_tokens_name is the member's name at that provider. */
 void request_write(const struct request *request, struct str model,
 		   const char *max_tokens_name, struct buf *out);
+
+/* Appends the body, in any shape, as it came but for the output that it asks
+ * for: at most max tokens. name is the member's where the body has none. */
+void request_clamp(struct json_value root, const char *name, int64_t max,
+		   struct buf *out);
 
 /* Tokens in so many bytes of text, where nobody counted them. */
 int64_t request_estimate_tokens(size_t bytes);

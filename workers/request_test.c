@@ -263,6 +263,37 @@ TEST(request_chat_makes_a_body)
 			  "{\"include_usage\":true}}"));
 }
 
+TEST(request_is_clamped_in_its_own_bytes)
+{
+	const struct {
+		const char *body, *clamped;
+	} rows[] = {
+	    {"{\"max_tokens\":9}", "{\"max_tokens\":9}"},
+	    {"{\"max_tokens\":10}", "{\"max_tokens\":9}"},
+	    {"{ \"a\" : [1], \"max_tokens\" : 1e3 , \"b\":2 }",
+	     "{ \"a\" : [1], \"max_tokens\" : 9 , \"b\":2 }"},
+	    {"{\"max_tokens\":5,\"max_completion_tokens\":50}",
+	     "{\"max_tokens\":5,\"max_completion_tokens\":9}"},
+	    {"{\"max_tokens\":null}", "{\"max_tokens\":9}"},
+	    {"{\"max_tokens\":-1}", "{\"max_tokens\":9}"},
+	    {"{\"max_tokens\":\"77\"}", "{\"max_tokens\":9}"},
+	    {"{\"a\":{\"max_tokens\":10}}",
+	     "{\"a\":{\"max_tokens\":10},\"max\":9}"},
+	    {"{}", "{\"max\":9}"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct json_value root;
+		struct buf out;
+
+		buf_init(&out, 256);
+		CHECK(json_check(str_of(rows[i].body), &root));
+		request_clamp(root, "max", 9, &out);
+		CHECK_STR(buf_str(&out), str_of(rows[i].clamped));
+		buf_fini(&out);
+	}
+}
+
 TEST(request_depth_bomb)
 {
 	static char bomb[100000];
