@@ -179,7 +179,12 @@ on_head(struct http_request *r, const struct bus_answer *answer)
 	if (head.content_type.n == 0)
 		head.content_type = STR("application/json");
 	tell_house(r, &head);
-	reply_rate(r, head.rate_limit, head.rate_remaining, head.rate_reset_ms);
+	reply_ai_rates(
+	    r,
+	    &(struct reply_rate){head.rate_limit, head.rate_remaining,
+				 head.rate_reset_ms},
+	    &(struct reply_rate){head.tokens_limit, head.tokens_remaining,
+				 head.tokens_reset_ms});
 	reply_headers(r);
 	if (!answer->is_last) {
 		stream_begin(r, &head, answer->body.n);

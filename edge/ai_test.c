@@ -62,6 +62,33 @@ TEST(edge_says_who_answered_and_what_it_took)
 	world_end();
 }
 
+TEST(edge_says_what_remains_as_each_shape_does)
+{
+	world_begin();
+	world_post("/v1/chat/completions", KEY, "{}");
+	CHECK_HAS("RateLimit-Limit: 100\r\n");
+	CHECK_HAS("RateLimit-Remaining: 99\r\n");
+	CHECK_HAS("RateLimit-Reset: 36\r\n");
+	CHECK_HAS("x-ratelimit-limit-requests: 100\r\n");
+	CHECK_HAS("x-ratelimit-remaining-requests: 99\r\n");
+	CHECK_HAS("x-ratelimit-reset-requests: 36s\r\n");
+	CHECK_HAS("x-ratelimit-limit-tokens: 9000\r\n");
+	CHECK_HAS("x-ratelimit-remaining-tokens: 8000\r\n");
+	CHECK_HAS("x-ratelimit-reset-tokens: 1m2s\r\n");
+	world_post("/v1/messages", KEY, "{}");
+	CHECK_HAS("RateLimit-Limit: 100\r\n");
+	CHECK_HAS("anthropic-ratelimit-requests-limit: 100\r\n");
+	CHECK_HAS("anthropic-ratelimit-requests-remaining: 99\r\n");
+	CHECK_HAS("anthropic-ratelimit-requests-reset: 2");
+	CHECK_HAS("anthropic-ratelimit-tokens-limit: 9000\r\n");
+	CHECK_HAS("anthropic-ratelimit-tokens-remaining: 8000\r\n");
+	CHECK_HAS("anthropic-ratelimit-tokens-reset: 2");
+	world_post("/api/chat", KEY, "{}");
+	CHECK_HAS("RateLimit-Limit: 100\r\n");
+	CHECK(!world_has("ratelimit-limit-requests"));
+	world_end();
+}
+
 TEST(edge_passes_on_traces)
 {
 	struct worker *proxy = &workers[POOL_PROXY];

@@ -23,8 +23,9 @@ on_validated(struct http_request *r, const struct bus_answer *answer)
 	else if (verdict == ERR_RATE_LIMITED)
 		reply_retry_after(r, 0);
 	if (verdict == ERR_RATE_LIMITED)
-		reply_rate(r, out.rate_limit, out.rate_remaining,
-			   out.rate_reset_ms);
+		reply_rate(r, &(struct reply_rate){out.rate_limit,
+						   out.rate_remaining,
+						   out.rate_reset_ms});
 	if (err_row(verdict)->http_status == 401)
 		http_header(r, "WWW-Authenticate", "Bearer");
 	reply_schema(r, err_row(verdict)->http_status, &validate_answer_schema,

@@ -10,6 +10,7 @@
 
 #include "edge/edge.h"
 #include "lib/ai_error.h"
+#include "lib/calendar.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -70,16 +71,81 @@ seconds_up(int64_t ms)
 	return ms / MS_PER_S + (ms % MS_PER_S > 0);
 }
 
-void
-reply_rate(struct http_request *r, int64_t limit, int64_t remaining,
-	   int64_t reset_ms)
+static bool
+is_ai_shape(const struct http_request *r)
 {
-	if (limit != SCHEMA_INT_NONE)
-		header_int(r, "RateLimit-Limit", limit);
-	if (remaining != SCHEMA_INT_NONE)
-		header_int(r, "RateLimit-Remaining", remaining);
-	if (reset_ms != SCHEMA_INT_NONE)
-		header_int(r, "RateLimit-Reset", seconds_up(reset_ms));
+	return r->shape == SHAPE_OPENAI || r->shape == SHAPE_ANTHROPIC;
+}
+
+void
+reply_rate(struct http_request *r, const struct reply_rate *rate)
+{
+	if (rate->limit != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Limit", rate->limit);
+	if (rate->remaining != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Remaining", rate->remaining);
+	if (rate->reset_ms != SCHEMA_INT_NONE)
+		header_int(r, "RateLimit-Reset", seconds_up(rate->reset_ms));
+}
+
+/* "6m0s", "59s": a duration as OpenAI prints it. */
+static struct str
+duration_text(struct http_request *r, int64_t ms)
+{
+	int64_t s = seconds_up(ms);
+
+	if (s < 60)
+		return arena_printf(&r->arena, "%llds", (long long)s);
+	return arena_printf(&r->arena, "%lldm%llds", (long long)(s / 60),
+			    (long long)(s % 60));
+}
+
+static struct str
+instant_text(struct http_request *r, int64_t ms)
+{
+	char text[CALENDAR_TEXT_BYTES];
+	int64_t at_ms = seconds_up(clock_wall_ms() + ms) * MS_PER_S;
+
+	return arena_str(&r->arena,
+			 str_bytes(text, calendar_print_utc(at_ms, text)));
+}
+
+/* limit, remaining, reset. */
+static const char *const openai_names[][3] = {
+    {"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+     "x-ratelimit-reset-requests"},
+    {"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens",
+     "x-ratelimit-reset-tokens"},
+};
+static const char *const anthropic_names[][3] = {
+    {"anthropic-ratelimit-requests-limit",
+     "anthropic-ratelimit-requests-remaining",
+     "anthropic-ratelimit-requests-reset"},
+    {"anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
+     "anthropic-ratelimit-tokens-reset"},
+};
+
+void
+reply_ai_rates(struct http_request *r, const struct reply_rate *requests,
+	       const struct reply_rate *tokens)
+{
+	const struct reply_rate *const rates[] = {requests, tokens};
+	bool is_openai = r->shape == SHAPE_OPENAI;
+
+	reply_rate(r, requests);
+	for (int i = 0; i < 2; i++) {
+		const char *const *names =
+		    is_openai ? openai_names[i] : anthropic_names[i];
+		struct str reset;
+
+		if (!is_ai_shape(r) || rates[i]->limit == SCHEMA_INT_NONE)
+			continue;
+		reset = is_openai ? duration_text(r, rates[i]->reset_ms)
+				  : instant_text(r, rates[i]->reset_ms);
+		header_int(r, names[0], rates[i]->limit);
+		header_int(r, names[1], rates[i]->remaining);
+		reply_text(r, names[2], reset);
+	}
 }
 
 void
@@ -230,12 +296,6 @@ is_worth_repeating(enum err err, const struct failure *failure,
 	       retry_ms <= RETRY_UNASKED_MS_MAX;
 }
 
-static bool
-is_ai_shape(const struct http_request *r)
-{
-	return r->shape == SHAPE_OPENAI || r->shape == SHAPE_ANTHROPIC;
-}
-
 void
 reply_failure(struct http_request *r, enum err err,
 	      const struct failure *failure)
@@ -249,8 +309,9 @@ reply_failure(struct http_request *r, enum err err,
 	if (retry_ms >= 0)
 		reply_retry_after(r, retry_ms);
 	if (failure)
-		reply_rate(r, failure->rate_limit, failure->rate_remaining,
-			   failure->rate_reset_ms);
+		reply_rate(r, &(struct reply_rate){failure->rate_limit,
+						   failure->rate_remaining,
+						   failure->rate_reset_ms});
 	if (is_ai_shape(r) && !is_worth_repeating(err, failure, retry_ms))
 		http_header(r, "x-should-retry", "false");
 	if (row->http_status == 401) /* RFC 9110, section 15.5.2 */

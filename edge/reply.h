@@ -44,8 +44,15 @@ void reply_text(struct http_request *request, const char *name,
 void reply_ms(struct http_request *request, const char *name, int64_t us);
 /* RateLimit-Limit, -Remaining, -Reset; absent values are left out.
  * draft-ietf-httpapi-ratelimit-headers-03, the separate fields. */
-void reply_rate(struct http_request *request, int64_t limit, int64_t remaining,
-		int64_t reset_ms);
+struct reply_rate {
+	int64_t limit, remaining, reset_ms;
+};
+void reply_rate(struct http_request *request, const struct reply_rate *rate);
+/* The same of an AI answer, also under the names that clients of its shape
+ * know: requests, and tokens where they are limited. */
+void reply_ai_rates(struct http_request *request,
+		    const struct reply_rate *requests,
+		    const struct reply_rate *tokens);
 /* Retry-After in whole seconds, at least 1. RFC 9110, section 10.2.3. */
 void reply_retry_after(struct http_request *request, int64_t retry_after_ms);
 

@@ -160,6 +160,9 @@ world_answer_head(struct worker *worker, struct bus_from *from,
 	head.rate_limit = 100;
 	head.rate_remaining = 99;
 	head.rate_reset_ms = 36000;
+	head.tokens_limit = 9000;
+	head.tokens_remaining = 8000;
+	head.tokens_reset_ms = 61001;
 	head.body = str_of(body);
 	if (!is_stream) {
 		answer(worker, from, ERR_OK, &ai_head_schema, &head);
