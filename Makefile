@@ -104,9 +104,10 @@ HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))
 $(B)/upstream: $(call obj,$(wildcard integration-tests/upstream/*.c) $(LIB))
 	@echo "  ld $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS)
-$(B)/run-integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB)))
+# They walk the edge's table of routes.
+$(B)/run-integration-tests: $(call obj,$(sort lib/test.c $(INTEGRATION) $(HARNESS) $(LIB) $(EDGE)))
 	@echo "  ld $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -ljansson
+	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) -lmicrohttpd -ljansson
 
 # The bench's own programs.
 BENCH := integration-tests/bench
