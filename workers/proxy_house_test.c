@@ -199,6 +199,8 @@ provide(int fd, struct str request, unsigned nth)
 	       !text_has(request, "gpt-headonly");
 }
 
+scripted_fn *house_provider;
+
 /* --- the house ------------------------------------------------------- */
 
 static void
@@ -435,7 +437,8 @@ house_open_with(struct house *house, const char *openai_key,
 	arena_init(&house->arena, 64u << 20);
 	CHECK(mkdir("d", 0750) == 0 && mkdir("d/run", 0750) == 0);
 	CHECK_OK(crypto_make_master_key("d/master.key", &why));
-	scripted_start(&house->provider, provide);
+	scripted_start(&house->provider,
+		       house_provider ? house_provider : provide);
 	house->proxy = fork();
 	CHECK(house->proxy >= 0);
 	if (house->proxy == 0)

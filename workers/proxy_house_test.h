@@ -137,6 +137,9 @@ struct house_headers {
 	const char *beta;
 };
 
+/* The provider of the next house; NULL: the one that answers by the model. */
+extern scripted_fn *house_provider;
+
 bool text_has(struct str s, const char *text);
 
 /* openai_key "": no provider is on. Returns when the proxy can be asked. */

@@ -365,3 +365,66 @@ TEST(translate_long_streams_are_their_answers)
 	buf_fini(&stream);
 	buf_fini(&text);
 }
+
+/* --- there and back ------------------------------------------------------- */
+
+/* What a completion says, whoever wrote it down: an absent text is an empty
+ * one, and arguments are what they parse to. */
+static json_t *
+said(json_t *completion)
+{
+	json_t *choice =
+	    json_array_get(json_object_get(completion, "choices"), 0);
+	json_t *message = json_object_get(choice, "message");
+	json_t *usage = json_object_get(completion, "usage");
+	const char *text =
+	    json_string_value(json_object_get(message, "content"));
+	json_t *calls = json_array(), *call;
+	size_t i;
+
+	json_array_foreach(json_object_get(message, "tool_calls"), i, call)
+	{
+		json_t *function = json_object_get(call, "function");
+		const char *arguments =
+		    json_string_value(json_object_get(function, "arguments"));
+
+		json_array_append_new(
+		    calls, json_pack("[O, O, o]", json_object_get(call, "id"),
+				     json_object_get(function, "name"),
+				     json_loads(arguments, 0, NULL)));
+	}
+	return json_pack("{s:s, s:o, s:O, s:O, s:O}", "text", text ? text : "",
+			 "calls", calls, "reason",
+			 json_object_get(choice, "finish_reason"), "in",
+			 json_object_get(usage, "prompt_tokens"), "out",
+			 json_object_get(usage, "completion_tokens"));
+}
+
+/* OpenAI's to Anthropic's and back to OpenAI's. */
+TEST(translate_answers_there_and_back_say_the_same)
+{
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		struct dice dice = dice_of(i + 4242);
+		json_t *answer = random_completion(&dice), *back, *want, *got;
+		char *text = json_dumps(answer, 0);
+		struct str there = world_answer_of(AI_OPENAI, str_of(text));
+		struct str again = world_answer_of(AI_ANTHROPIC, there);
+
+		back =
+		    json_loadb(again.p, again.n, JSON_REJECT_DUPLICATES, NULL);
+		CHECK(back);
+		want = said(answer);
+		got = said(back);
+		CHECK(want && got);
+		if (!json_equal(want, got))
+			test_fail(__FILE__, __LINE__,
+				  "seed %u:\n%s\n%.*s\n%.*s", i, text,
+				  STR_ARG(there), STR_ARG(again));
+		json_decref(want);
+		json_decref(got);
+		json_decref(back);
+		json_decref(answer);
+		free(text);
+		arena_reset(client_arena());
+	}
+}
