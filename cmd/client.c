@@ -1,20 +1,19 @@
 /*
  * client: see client.h. Between the two ways lies a moment in which a ledger
  * starts or another command holds the lease: then both are tried again, for a
- * bounded time. A question is sent once only: after it was sent, an answer that
- * stays away is reported and not asked for again.
+ * bounded time, whenever something has changed. A question is sent once only:
+ * after it was sent, an answer that stays away is reported and not asked for
+ * again.
  */
 #include "cmd/client.h"
 
-#include <poll.h>
-
+#include "cmd/client_wait.h"
 #include "lib/bus.h"
 #include "lib/clock.h"
 #include "workers/ledger.h"
 
 #define BODY_BYTES_MAX (1u << 20)
 #define LEASE_WAIT_MS 5000
-#define LEASE_PAUSE_MS 20
 
 /* A failure's body, or the err's own text. */
 static enum err
@@ -134,6 +133,20 @@ write_here(struct command *command, const struct worker_row *row,
 	return e;
 }
 
+/* Either way, once. ERR_STORE_LOCKED: neither was open. */
+static enum err
+try_write(struct command *command, const struct worker_row *row, const void *in,
+	  void *out, struct why *why)
+{
+	enum err e = client_ask(command, "usage-0", row->in->number, in,
+				row->out, out, CLIENT_DEADLINE_MS, why);
+
+	if (e != ERR_UNAVAILABLE)
+		return e;
+	why->text[0] = '\0';
+	return write_here(command, row, in, out, why);
+}
+
 enum err
 client_write(struct command *command, unsigned type, const void *in, void *out,
 	     struct why *why)
@@ -141,25 +154,29 @@ client_write(struct command *command, unsigned type, const void *in, void *out,
 	int64_t until_ms = clock_mono_ms() + LEASE_WAIT_MS;
 	const struct worker_row *row = row_of(type);
 	enum err e = schema_check(msg_schema(type), in, why);
+	struct client_wait wait = {.fd = -1};
+	bool is_waiting = true;
 
 	if (e != ERR_OK)
 		return e;
 	if (row == NULL)
 		return ERR_INTERNAL;
-	for (;;) {
-		e = client_ask(command, "usage-0", type, in, row->out, out,
-			       CLIENT_DEADLINE_MS, why);
-		if (e != ERR_UNAVAILABLE)
-			return e;
-		why->text[0] = '\0';
-		e = write_here(command, row, in, out, why);
-		if (e != ERR_STORE_LOCKED)
-			return e;
-		if (clock_mono_ms() > until_ms)
-			return why_set(why, e,
-				       "another process holds the writer's "
-				       "lease and does not answer: see "
-				       "`chatello status`");
-		poll(NULL, 0, LEASE_PAUSE_MS);
+	e = try_write(command, row, in, out, why);
+	if (e != ERR_STORE_LOCKED)
+		return e;
+	e = client_wait_open(&wait, &command->conf, why);
+	if (e != ERR_OK)
+		return e;
+	for (;;) { /* the last one behind the deadline */
+		e = try_write(command, row, in, out, why);
+		if (e != ERR_STORE_LOCKED || !is_waiting)
+			break;
+		is_waiting = client_wait_for(&wait, until_ms);
 	}
+	client_wait_close(&wait);
+	if (e == ERR_STORE_LOCKED)
+		why_set(why, e,
+			"another process holds the writer's lease and does "
+			"not answer: see `chatello status`");
+	return e;
 }

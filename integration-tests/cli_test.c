@@ -2,8 +2,13 @@
  * cli: the tool, with the house down and up: what scripts rely on, and what bad
  * input gets.
  */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "integration-tests/ask.h"
@@ -378,4 +383,108 @@ TEST_LIMITED(cli_help_and_settings, 60)
 	output = run("chatello", "doctor", NULL);
 	CHECK(output.code == 0 || output.code == 1);
 	output_free(&output);
+}
+
+/* --- the writer's lease ----------------------------------------------------
+ */
+
+static int
+hold_lease(void)
+{
+	int fd = open("data/store/writer.lock", O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+	return fd;
+}
+
+static bool
+has_inotify(pid_t pid)
+{
+	char path[64], target[64];
+	bool is_found = false;
+	struct dirent *entry;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = opendir(path);
+	while (fds && !is_found && (entry = readdir(fds)) != NULL) {
+		ssize_t n = readlinkat(dirfd(fds), entry->d_name, target,
+				       sizeof(target) - 1);
+
+		target[n > 0 ? n : 0] = '\0';
+		is_found = strstr(target, "inotify") != NULL;
+	}
+	if (fds)
+		closedir(fds);
+	return is_found;
+}
+
+static pid_t
+start_write(const char *log)
+{
+	static char plan[] = "plan", set[] = "set", code[] = "held",
+		    option[] = "--price-month", price[] = "9.00";
+	char *args[] = {plan, set, code, option, price, NULL};
+	int out; /* stays open: it writes there */
+
+	return start("chatello", args, log, &out);
+}
+
+static long long
+children_cpu_ms(void)
+{
+	struct rusage used;
+
+	CHECK(getrusage(RUSAGE_CHILDREN, &used) == 0);
+	return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+	       (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+TEST_LIMITED(cli_write_waits_for_the_lease, 60)
+{
+	struct house house;
+	long long began;
+	pid_t pids[3];
+	int fd;
+
+	house_prepare(&house);
+	json_decref(tool("init", NULL));
+	fd = hold_lease();
+	began = now_ms();
+	for (int i = 0; i < 3; i++)
+		pids[i] = start_write("held.log");
+	for (int i = 0; i < 3; i++)
+		while (!has_inotify(pids[i])) {
+			CHECK(now_ms() - began < 4000);
+			sched_yield();
+		}
+	began = now_ms();
+	close(fd);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(wait_for(pids[i]), 0);
+	/* Told of it, not when the time was up. */
+	CHECK(now_ms() - began < 3000);
+}
+
+/* Asleep all the while, also when others try. */
+TEST_LIMITED(cli_write_gives_up_on_the_lease, 60)
+{
+	long long began, cpu_ms;
+	struct house house;
+	pid_t pids[2];
+	int fd;
+
+	house_prepare(&house);
+	json_decref(tool("init", NULL));
+	fd = hold_lease();
+	began = now_ms();
+	cpu_ms = children_cpu_ms();
+	for (int i = 0; i < 2; i++)
+		pids[i] = start_write("gave-up.log");
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(wait_for(pids[i]), 1);
+	CHECK(now_ms() - began >= 5000);
+	CHECK(children_cpu_ms() - cpu_ms < 2000);
+	CHECK_INT(files_with("gave-up.log", "holds the writer's lease"), 1);
+	close(fd);
 }
