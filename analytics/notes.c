@@ -192,6 +192,15 @@ fill(const struct note_row *row, const struct note_words *words,
 }
 
 bool
+note_is_of(struct str type)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_eq(type, str_of(rows[i].type)))
+			return true;
+	return false;
+}
+
+bool
 note_of_event(const struct event *event, const struct note_words *words,
 	      struct arena *arena, struct day_note *out)
 {

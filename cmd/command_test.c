@@ -165,6 +165,7 @@ TEST(command_bad_usage_is_2_and_says_how)
 	    "analytics show --from 2026-13-01",
 	    "event list --after soon",
 	    "license list --status nope",
+	    "event list --type nope",
 	    "--public junk status",
 	    "--admin 127.0.0.1:70000 status",
 	};
@@ -217,6 +218,22 @@ TEST(command_list_takes_each_status)
 	expect("license list --status nope", EXIT_USAGE, "", "past_due");
 	expect("license list --workspace nope", EXIT_FAILED, "",
 	       "no workspace is called \"nope\"");
+}
+
+/* What is not there is answered with what is. */
+TEST(command_names_what_there_is)
+{
+	set_up_store();
+	expect("license issue --email a@shop.example --plan nope", EXIT_FAILED,
+	       "", "no such plan: the workspace has ");
+	expect("license issue --email a@shop.example --plan nope", EXIT_FAILED,
+	       "", ", pro");
+	expect("event list --type nope", EXIT_USAGE, "",
+	       "\"nope\" is no type of event; the log has workspace_added");
+	/* Of a type that the diary knows there may be none yet. */
+	expect("event list --type payment_failed --json", 0, "", "");
+	expect("event list --type workspace_added --json", 0,
+	       "\"type\":\"workspace_added\"", "");
 }
 
 /* What it made before it failed is gone; what was there stays. */

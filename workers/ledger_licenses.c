@@ -135,9 +135,8 @@ check_plan(struct issue *issue)
 		e = ledger_plan(issue->ledger, issue->workspace->record.code,
 				in->plan, &issue->plan);
 	if (e == ERR_PLAN_UNKNOWN)
-		return ledger_refuse(context, e, "plan",
-				     "no such plan: `chatello plan list` "
-				     "shows them");
+		return ledger_plan_unknown(context,
+					   issue->workspace->record.code);
 	if (e != ERR_OK)
 		return e;
 	if (issue->plan->archived)

@@ -254,6 +254,8 @@ handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,
 handler_fn ledger_provider_set, ledger_provider_remove;
 handler_fn ledger_route_set, ledger_route_remove;
 
+/* ledger_plans.c: refuses a plan's code with those that a workspace has. */
+enum err ledger_plan_unknown(struct context *context, struct str workspace);
 /* ledger_plans.c, ledger_prices.c: the templates and the price list of `init`.
  */
 enum err ledger_seed_plans(struct group *group, struct str workspace,

@@ -9,6 +9,8 @@
 
 #define ITEMS_MAX 64u /* features or limits of a plan */
 #define GRACE_DAYS_MAX 366
+#define NAMED_MAX 32u /* plans that a refusal names, in so many bytes */
+#define NAMED_BYTES_MAX 230u
 #define PRICE_MAX INT64_C(1000000000000000) /* a thousand million, in micro */
 
 /* --- plans --------------------------------------------------------------- */
@@ -264,5 +266,49 @@ ledger_seed_plans(struct group *group, struct str workspace, int64_t now_ms)
 		key_plan(&key, workspace, plan.code);
 		e = group_put(group, &key, &plan_schema, &plan);
 	}
+	return e;
+}
+
+/* --- a plan that there is not ----------------------------------------------
+ */
+
+/* As many as fit into one sentence; archived ones are not for choice. */
+static void
+add_codes(const struct store_row *rows, size_t count, struct arena *arena,
+	  struct buf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct plan plan;
+
+		if (schema_decode(&plan_schema, rows[i].value, &plan, arena,
+				  NULL) != ERR_OK ||
+		    plan.archived || out->n + plan.code.n > NAMED_BYTES_MAX)
+			continue;
+		buf_add_z(out, out->n ? ", " : "");
+		buf_add_str(out, plan.code);
+	}
+}
+
+enum err
+ledger_plan_unknown(struct context *context, struct str workspace)
+{
+	struct ledger *ledger = context->state;
+	struct store_row rows[NAMED_MAX];
+	struct key prefix;
+	struct buf codes;
+	size_t count = 0;
+	enum err e;
+
+	key_plan(&prefix, workspace, STR_NONE);
+	e = store_scan(ledger->store, key_str(&prefix), STR_NONE, NAMED_MAX,
+		       context->arena, rows, &count);
+	buf_init(&codes, 2 * NAMED_BYTES_MAX);
+	if (e == ERR_OK)
+		add_codes(rows, count, context->arena, &codes);
+	e = ledger_refuse(context, ERR_PLAN_UNKNOWN, "plan",
+			  codes.n ? "no such plan: the workspace has %.*s"
+				  : "no such plan: the workspace has none%.*s",
+			  STR_ARG(buf_str(&codes)));
+	buf_fini(&codes);
 	return e;
 }
