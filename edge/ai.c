@@ -7,8 +7,6 @@
 #include "edge/ask.h"
 #include "edge/auth.h"
 #include "edge/routes.h"
-#include "lib/calendar.h"
-#include "lib/json.h"
 #include "lib/series.h"
 #include "lib/trace.h"
 
@@ -297,92 +295,4 @@ void
 serve_count_tokens(struct http_request *r)
 {
 	ask_proxy(r, STR("count"));
-}
-
-static void
-print_name(struct buf *out, const char *member, const struct str *name)
-{
-	buf_add_z(out, member);
-	if (name)
-		json_write_string(out, *name);
-	else
-		buf_add_z(out, "null");
-}
-
-/* Anthropic's list: all of it is one page. */
-static void
-print_models(struct buf *out, const struct models_answer *models)
-{
-	const struct priced_model *model = models->models;
-	const struct priced_model *last =
-	    models->models_count ? model + models->models_count - 1 : NULL;
-	char created[CALENDAR_TEXT_BYTES];
-
-	buf_add_z(out, "{\"data\":[");
-	for (uint32_t i = 0; i < models->models_count; i++, model++) {
-		print_name(out,
-			   i ? ",{\"type\":\"model\",\"id\":"
-			     : "{\"type\":\"model\",\"id\":",
-			   &model->id);
-		print_name(out, ",\"display_name\":", &model->id);
-		buf_add_z(out, ",\"created_at\":\"");
-		calendar_print_utc(
-		    model->created_at > 0 ? model->created_at : 0, created);
-		buf_add_z(out, created);
-		buf_add_z(out, "\"}");
-	}
-	print_name(out, "],\"has_more\":false,\"first_id\":",
-		   last ? &models->models->id : NULL);
-	print_name(out, ",\"last_id\":", last ? &last->id : NULL);
-	buf_add_char(out, '}');
-}
-
-static void
-on_models(struct http_request *r, const struct bus_answer *answer)
-{
-	struct models_answer models;
-	uint32_t i;
-
-	if (schema_decode(&models_answer_schema, answer->body, &models,
-			  &r->arena, NULL) != ERR_OK) {
-		reply_error(r, ERR_MALFORMED, NULL);
-		return;
-	}
-	http_header(r, "Cache-Control", "no-store");
-	if (r->shape == SHAPE_ANTHROPIC) {
-		print_models(&r->out, &models);
-		reply_json(r, 200);
-		return;
-	}
-	buf_add_z(&r->out, "{\"object\":\"list\",\"data\":[");
-	for (i = 0; i < models.models_count; i++) {
-		const struct priced_model *model = &models.models[i];
-		int64_t created_ms =
-		    model->created_at > 0 ? model->created_at : 0;
-
-		buf_add_z(&r->out, i ? ",{\"id\":" : "{\"id\":");
-		json_write_string(&r->out, model->id);
-		buf_add_z(&r->out, ",\"object\":\"model\",\"created\":");
-		buf_add_int(&r->out, created_ms / 1000);
-		buf_add_z(&r->out, ",\"owned_by\":");
-		json_write_string(&r->out, model->provider);
-		buf_add_char(&r->out, '}');
-	}
-	buf_add_z(&r->out, "]}");
-	reply_json(r, 200);
-}
-
-void
-serve_models(struct http_request *r)
-{
-	struct models_list question = {.key = r->key, .domain = r->domain};
-
-	ask(r, &(struct ask){
-		   .pool = r->route->pool,
-		   .schema = &models_list_schema,
-		   .in = &question,
-		   .is_repeatable = true,
-		   .deadline_ms = routes_deadline_ms(r),
-		   .fn = on_models,
-	       });
 }

@@ -210,6 +210,16 @@ TEST(edge_lists_models_for_anthropic_clients)
 		  "anthropic-version: 2023-06-01\r\n\r\n");
 	CHECK_STATUS("401");
 	CHECK_HAS("\"type\":\"authentication_error\"");
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models/gpt-x HTTP/1.1\r\nHost: a\r\n" KEY
+		  "Connection: close\r\nanthropic-version: 1\r\n\r\n");
+	CHECK_STATUS("200");
+	CHECK_HAS("\r\n\r\n{\"type\":\"model\",\"id\":\"gpt-x\",");
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models/gpt HTTP/1.1\r\nHost: a\r\n" KEY
+		  "Connection: close\r\nanthropic-version: 1\r\n\r\n");
+	CHECK_STATUS("404");
+	CHECK_HAS("\"type\":\"not_found_error\"");
 	world_post("/v1/messages/count_tokens", KEY, "{}");
 	CHECK_STATUS("200");
 	CHECK(strcmp(workers[POOL_PROXY].shape, "count") == 0);

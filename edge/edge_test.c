@@ -248,6 +248,16 @@ TEST(edge_reports_usage_and_models)
 	CHECK_HAS("{\"object\":\"list\",\"data\":[{\"id\":\"gpt-x\","
 		  "\"object\":\"model\",\"created\":5,"
 		  "\"owned_by\":\"openai\"}]}");
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models/gpt-x HTTP/1.1\r\n"
+		  "Host: a\r\n" KEY "Connection: close\r\n\r\n");
+	CHECK_STATUS("200");
+	CHECK_HAS("\r\n\r\n{\"id\":\"gpt-x\",\"object\":\"model\",");
+	world_get(LISTENER_PUBLIC,
+		  "GET /v1/models/gpt HTTP/1.1\r\n"
+		  "Host: a\r\n" KEY "Connection: close\r\n\r\n");
+	CHECK_STATUS("404");
+	CHECK_HAS("\"code\":\"MODEL_UNKNOWN\"");
 	world_end();
 }
 

@@ -46,6 +46,7 @@ const struct route routes[] = {
 {"POST", "/v1/messages",          PUBLIC,   AUTH_KEY,         SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"POST", "/v1/messages/count_tokens", PUBLIC, AUTH_KEY,       SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_count_tokens},
 {"GET",  "/v1/models",            PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
+{"GET",  "/v1/models/{model}",    PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
 };
 /* clang-format on */
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
@@ -224,8 +225,8 @@ id_take(struct http_request *r)
 static enum route_shape
 shape_of(const struct http_request *r)
 {
-	/* One route for both: who asks says so. */
-	if (str_eq(r->path, STR("/v1/models")) &&
+	/* Routes for both: who asks says so. */
+	if (str_starts(r->path, STR("/v1/models")) &&
 	    r->head.header[AUDIT_ANTHROPIC_VERSION].p)
 		return SHAPE_ANTHROPIC;
 	if (r->route)

@@ -25,6 +25,8 @@ static const struct row rows[] = {
     {LISTENER_PUBLIC, "POST", "/api", NULL, false},
     {LISTENER_PUBLIC, "POST", "/v1/chat/completions", serve_chat, true},
     {LISTENER_PUBLIC, "GET", "/v1/models", serve_models, true},
+    {LISTENER_PUBLIC, "GET", "/v1/models/gpt-x", serve_models, true},
+    {LISTENER_PUBLIC, "DELETE", "/v1/models/gpt-x", NULL, true},
     {LISTENER_PUBLIC, "GET", "/api/keys", serve_keys, true},
     {LISTENER_PUBLIC, "GET", "/api/keys/", serve_keys, true},
     {LISTENER_PUBLIC, "PUT", "/api/keys", NULL, true},

@@ -34,6 +34,9 @@ const listCases = [
         assert.equal(model.owned_by, it.pair.provider);
         assert.ok(Number.isInteger(model.created));
       }
+      assert.deepEqual(
+          {...await it.client().models.retrieve(it.model)}, {...model});
+      await it.fails(it.client().models.retrieve('nobody-1'), 404);
       await it.fails(it.as(NO_KEY).client().models.list(), 401);
     },
     ledger: isUnasked
