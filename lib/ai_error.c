@@ -103,6 +103,10 @@ write_anthropic(const struct ai_error *error, struct buf *out)
 	buf_add_z(out, row_of(error->status)->anthropic_type);
 	buf_add_z(out, "\",\"message\":");
 	write_text(error->message, error->is_raw, out);
+	if (error->details) {
+		buf_add_z(out, ",\"details\":");
+		buf_add_z(out, error->details);
+	}
 	buf_add_z(out, "},\"request_id\":");
 	write_text(error->request_id, false, out);
 	buf_add_char(out, '}');
@@ -129,6 +133,17 @@ own_type(enum err err, int status)
 	return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
+/* Anthropic's client, whose tool runner has the provider keep the conversation
+ * unless it hears this, goes on by sending all of it. Source: its own code. */
+static const char *
+own_details(const struct ai_failure *failure)
+{
+	return str_eq(failure->field, STR("thread"))
+		   ? "{\"error_code\":\"thread_unsupported_request\","
+		     "\"unsupported\":[\"model\"]}"
+		   : NULL;
+}
+
 void
 ai_error_write_own(enum ai_shape shape, const struct ai_failure *failure,
 		   struct buf *out)
@@ -141,6 +156,7 @@ ai_error_write_own(enum ai_shape shape, const struct ai_failure *failure,
 	    .message = failure->message,
 	    .param = failure->field.n ? failure->field : STR_NONE,
 	    .request_id = failure->request_id,
+	    .details = own_details(failure),
 	};
 
 	if (error.message.n == 0)

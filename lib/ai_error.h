@@ -22,6 +22,7 @@ struct ai_error {
 	struct str message;
 	struct str param; /* the field at fault; absent = null */
 	struct str request_id;
+	const char *details; /* Anthropic's, as JSON; NULL: none */
 	bool is_raw; /* message and param are raw JSON strings, quotes included
 		      */
 };

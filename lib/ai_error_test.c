@@ -66,6 +66,15 @@ TEST(ai_error_of_our_own)
 	    buf_str(&out),
 	    STR("{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_"
 		"error\",\"param\":\"n\",\"code\":\"BAD_FIELD\"}}"));
+	buf_reset(&out);
+	failure.field = STR("thread");
+	ai_error_write_own(AI_ANTHROPIC, &failure, &out);
+	CHECK_STR(buf_str(&out),
+		  STR("{\"type\":\"error\",\"error\":{\"type\":\"invalid_"
+		      "request_error\",\"message\":\"m\",\"details\":{"
+		      "\"error_code\":\"thread_unsupported_request\","
+		      "\"unsupported\":[\"model\"]}},"
+		      "\"request_id\":\"req_1\"}"));
 	buf_fini(&out);
 }
 

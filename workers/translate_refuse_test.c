@@ -74,6 +74,10 @@ TEST(translate_refuses_fields_by_name)
 	static const struct refusal anthropic[] = {
 	    {"'top_k':5", "top_k"},
 	    {"'container':'c'", "container"},
+	    {"'thread':{'type':'create'}", "thread"},
+	    {"'compaction':{}", "compaction"},
+	    {"'fallbacks':'default'", "fallbacks"},
+	    {"'fallback_credit_token':'t'", "fallback_credit_token"},
 	    {"'mcp_servers':[{}]", "mcp_servers"},
 	    {"'inference_geo':'eu'", "inference_geo"},
 	    {"'n':1", "n"},

@@ -110,6 +110,7 @@ TEST(translate_anthropic_fields)
 	    {"'thinking':{'type':'enabled','budget_tokens':2000}", ""},
 	    {"'service_tier':'auto','cache_control':{'type':'ephemeral'},"
 	     "'context_management':{},'speed':'fast','mcp_servers':[],"
+	     "'diagnostics':{},'billing_policy':'x','thread':null,"
 	     "'container':null,'top_k':null",
 	     ""},
 	    {"'output_config':{'effort':'max'}", "'reasoning_effort':'max'"},
