@@ -4,6 +4,7 @@
 #include "edge/world_test.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 TEST(edge_says_what_it_is)
@@ -295,6 +296,45 @@ TEST(edge_joins_metrics)
 	CHECK_HAS("chatello_up{process=\"proxy-0\"} 0\n");
 	CHECK_HAS("chatello_up{process=\"usage-0\"} 0\n");
 	CHECK(!world_has("{process=\"usage-0\"} 1\n"));
+	world_end();
+}
+
+/* Sends all of a body before it reads, as the official clients do. */
+static void
+say_body(int fd, size_t bytes)
+{
+	char part[1024];
+
+	memset(part, 'a', sizeof(part));
+	for (size_t said = 0; said < bytes; said += sizeof(part)) {
+		CHECK_INT(send(fd, part, sizeof(part), MSG_NOSIGNAL),
+			  (int64_t)sizeof(part));
+		loop_turn(edge.loop, 0);
+	}
+}
+
+TEST(edge_answers_who_says_too_much_before_it_listens)
+{
+	static const struct {
+		const char *head;
+		const char *status;
+	} rows[] = {
+	    {"POST /api/validate HTTP/1.1\r\n", "HTTP/1.1 413 "},
+	    {"POST /nowhere HTTP/1.1\r\n", "HTTP/1.1 404 "},
+	    {"PUT /api/validate HTTP/1.1\r\n", "HTTP/1.1 405 "},
+	};
+	int fd;
+
+	world_begin();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fd = world_client(LISTENER_PUBLIC);
+		talk_say(fd, rows[i].head);
+		talk_say(fd, "Host: a\r\nContent-Length: 2097152\r\n\r\n");
+		say_body(fd, 2097152);
+		CHECK(talk_hear(edge.loop, fd, "\"request_id\":"));
+		CHECK(world_has(rows[i].status));
+		close(fd);
+	}
 	world_end();
 }
 

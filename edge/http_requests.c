@@ -14,7 +14,9 @@
 #include <sys/socket.h>
 
 #define SWALLOW_BYTES_MAX (256u << 10) /* of a refused body */
-#define DRAIN_BYTES_MAX (8u << 20)     /* of it, its answer being out */
+/* Of it, its answer being out: who says all before listening, and no absurd
+ * amount, shall read why. */
+#define DRAIN_BYTES_MAX (4 * HTTP_BODY_BYTES_MAX)
 
 static struct http_connection *
 connection_of(struct MHD_Connection *mhd)
@@ -50,6 +52,12 @@ on_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n,
 	return MHD_YES;
 }
 
+static void
+refuse_early(struct http_request *r)
+{
+	http_refuse_early(r, MHD_get_reason_phrase_for((unsigned)r->status));
+}
+
 /* A head that the library shall not see: answered past it, counted as any
  * other request. */
 static void
@@ -73,7 +81,7 @@ on_refuse(void *ctx, const struct head *head)
 	audit_begin(&r->head);
 	http->options.calls->begin(r, head->err, head->fault);
 	assert(r->is_replied);
-	http_refuse_early(r, MHD_get_reason_phrase_for((unsigned)r->status));
+	refuse_early(r);
 	http->options.calls->end(r);
 	requests_give(&http->requests, r);
 }
@@ -120,11 +128,12 @@ request_begin(struct http_connection *connection, const char *url,
 	http->options.calls->begin(r, fault ? ERR_BAD_REQUEST : ERR_OK, fault);
 	if (!r->is_replied)
 		return MHD_YES;
-	/* What is refused for its framing, or is too much to read away, is
-	 * answered at once, which closes the connection. */
-	if (fault || r->head.is_chunked ||
-	    r->head.content_length > (int64_t)SWALLOW_BYTES_MAX)
+	/* What is refused for its framing is answered at once, which closes
+	 * the connection. */
+	if (fault || r->head.is_chunked)
 		return http_reply_queue(r);
+	if (r->head.content_length > (int64_t)SWALLOW_BYTES_MAX)
+		refuse_early(r);
 	return MHD_YES;
 }
 
@@ -133,8 +142,7 @@ swallow(struct http_request *r, size_t bytes)
 {
 	r->swallowed_bytes += bytes;
 	if (r->swallowed_bytes > SWALLOW_BYTES_MAX && !r->is_refused)
-		http_refuse_early(
-		    r, MHD_get_reason_phrase_for((unsigned)r->status));
+		refuse_early(r);
 	return r->swallowed_bytes > DRAIN_BYTES_MAX ? MHD_NO : MHD_YES;
 }
 
