@@ -5,6 +5,7 @@
  *             fewer: a number (1), or a function of `it`
  *   ledger(lines, it)  what its licence's lines must be, once the house is down
  *   plan      of its licence, instead of a big one
+ *   domain    of its licence, instead of any
  *   client    it is for that one alone
  *   isAlone   it has a house of its own: it puts the provider's key aside
  *   isDemo    it is for the demo as well
@@ -17,11 +18,14 @@ const assert = require('node:assert/strict');
 const {answerCases} = require('./answer_cases.js');
 const {endCases} = require('./end_cases.js');
 const {errorCases} = require('./error_cases.js');
+const {helperCases} = require('./helper_cases.js');
 const {listCases} = require('./list_cases.js');
 const {retryCases} = require('./retry_cases.js');
 
-const cases =
-    [...answerCases, ...endCases, ...errorCases, ...retryCases, ...listCases];
+const cases = [
+  ...answerCases, ...endCases, ...errorCases, ...retryCases, ...helperCases,
+  ...listCases
+];
 
 /* The demo answers while no provider is switched on. */
 const demoCases = [

@@ -144,6 +144,7 @@ const openai = {
     403: OpenAI.PermissionDeniedError,
     404: OpenAI.NotFoundError,
     409: OpenAI.ConflictError,
+    413: OpenAI.APIError,
     422: OpenAI.UnprocessableEntityError,
     429: OpenAI.RateLimitError,
     500: OpenAI.InternalServerError,
@@ -168,6 +169,23 @@ const openai = {
 
     stream.on('content', (piece) => onText?.(piece, stream));
     return openaiAnswer(await stream.finalChatCompletion());
+  },
+  async runTools(client, body, run, {stream}) {
+    const runner = client.chat.completions.runTools({
+      ...body,
+      stream,
+      tools: [{
+        type: 'function',
+        function: {
+          name: 'get_weather',
+          function: run,
+          parse: JSON.parse,
+          parameters: SCHEMA
+        }
+      }]
+    });
+
+    return runner.finalContent();
   },
   body: openaiBody,
 };
@@ -287,6 +305,7 @@ const anthropic = {
     403: Anthropic.PermissionDeniedError,
     404: Anthropic.NotFoundError,
     409: Anthropic.ConflictError,
+    413: Anthropic.ContentTooLargeError,
     422: Anthropic.UnprocessableEntityError,
     429: Anthropic.RateLimitError,
     500: Anthropic.InternalServerError,
@@ -305,6 +324,21 @@ const anthropic = {
 
     stream.on('text', (piece) => onText?.(piece, stream));
     return anthropicAnswer(await stream.finalMessage());
+  },
+  async runTools(client, body, run, {stream}) {
+    const runner = client.beta.messages.toolRunner({
+      ...body,
+      stream,
+      tools: [{
+        name: 'get_weather',
+        description: 'does get_weather',
+        input_schema: SCHEMA,
+        parse: (input) => input,
+        run
+      }]
+    });
+
+    return anthropicAnswer(await runner.runUntilDone()).text;
   },
   body: anthropicBody,
 };

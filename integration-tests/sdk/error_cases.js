@@ -9,6 +9,7 @@ const assert = require('node:assert/strict');
 const {isSettled, areFailed, isRecovered, isUnasked} = require('./ledger.js');
 
 const HELLO = 'Hello from upstream. ';
+const TOO_LARGE = 13 << 20;
 const NO_KEY = 'CHA-AAAA-BBBB-CCCC-DDDD';
 
 const errorCases = [
@@ -46,6 +47,30 @@ const errorCases = [
       await it.fails(
           it.ask('Hi'), 403, /feature/,
           {code: 'FEATURE_MISSING', type: 'permission_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'another site',
+    asks: 0,
+    domain: 'shop.example',
+    async run(it) {
+      await it.fails(
+          it.ask('Hi', {headers: {'X-Site-Url': 'https://other.example'}}), 403,
+          /domain/, {code: 'DOMAIN_MISMATCH', type: 'permission_error'});
+    },
+    ledger: isUnasked
+  },
+
+  {
+    name: 'a body that is too large',
+    asks: 0,
+    async run(it) {
+      for (const how of ['ask', 'stream'])
+        await it.fails(
+            it[how]('x'.repeat(TOO_LARGE)), 413, /too large/,
+            {type: 'request_too_large'});
     },
     ledger: isUnasked
   },
@@ -193,8 +218,15 @@ const errorCases = [
 
       assert.ok(!(error instanceof it.module.AuthenticationError));
       assert.ok(!error.message.includes('scripted'));
+
+      /* It was the vendor's only key. */
+      const resting =
+          await it.fails(it.ask('Hi'), 500, undefined, {code: 'KEYS_RESTING'});
+
+      assert.equal(resting.status, 503);
+      assert.ok(resting.headers.get('retry-after') > 0);
     },
-    ledger: areFailed(1),
+    ledger: areFailed(2),
     isAlone: true
   },
 ];

@@ -127,10 +127,10 @@ class House {
   }
 
   /* A new licence: {license_id, license_key}. */
-  licence(plan) {
+  licence(plan, domain) {
     return this.tool(
         'license', 'issue', '--email', `owner${++this.licences}@shop.example`,
-        '--plan', plan);
+        '--plan', plan, ...(domain ? ['--domain', domain] : []));
   }
 
   /* Every line of the ledger. */

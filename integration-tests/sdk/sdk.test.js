@@ -63,7 +63,7 @@ class It {
   }
 
   body(question) {
-    return this.clientKind.body(this.model, question);
+    return this.clientKind.body(this.model, whole(question));
   }
 
   /* The client's own call with a body as it is, but for the prompt. */
@@ -123,7 +123,8 @@ class It {
 }
 
 async function runCase(pair, house, one) {
-  const it = new It(pair, house, await house.licence(one.plan || 'big'));
+  const licence = await house.licence(one.plan || 'big', one.domain);
+  const it = new It(pair, house, licence);
   const {requests} = await house.counts();
 
   one.it = it;

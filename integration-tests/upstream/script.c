@@ -169,6 +169,9 @@ script_read(struct script *s, enum shape shape, struct str body)
 			return false;
 		at += word.n;
 	}
+	if (memmem(body.p, body.n, "\"tool_result\"", 13) ||
+	    memmem(body.p, body.n, "\"role\":\"tool\"", 13))
+		s->tools = 0;
 	if (s->tools)
 		s->events = s->tools * CONTENT_TOOL_EVENTS;
 	return true;

@@ -19,7 +19,8 @@
  *   in= out= cached= reasoning=   token counts
  *   size=BYTES       of the answer's text (each event's, in a stream)
  *   say=WORD         is the text; unicode and json stand for more (content.c)
- *   tools=N          N calls of tools in place of the text
+ *   tools=N          N calls of tools in place of the text, unless a tool's
+ *                    result is among the messages
  *   split=BYTES      the answer is sent in pieces of so many bytes, wherever
  *                    that cuts it
  *   finish=TEXT      finish_reason
