@@ -74,7 +74,7 @@ OBJ_chatello-edge := $(call obj,cmd/main_edge.c $(EDGE) $(LIB))
 OBJ_chatello-validate := $(call obj,cmd/main_validate.c $(VALIDATE) $(LIB) $(STORE))
 # The proxy opens provider keys; it has nothing else of the store.
 OBJ_chatello-proxy := $(call obj,cmd/main_proxy.c $(PROXY) $(LIB) \
-  store/crypto.c store/provider_key.c)
+  $(filter store/crypto%,$(STORE)) store/master_key.c store/provider_key.c)
 OBJ_chatello-usage := $(call obj,cmd/main_usage.c $(USAGE) $(LIB) $(STORE))
 OBJ_chatello-analytics := $(call obj,cmd/main_analytics.c $(POOL) $(ANALYTICS) $(LIB) $(STORE))
 

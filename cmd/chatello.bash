@@ -29,6 +29,7 @@ _chatello() {
 	'key list') words="--json --help --data" ;;
 	'key test') words="--json --help --data" ;;
 	'key remove') words="--json --help --data --name" ;;
+	'key rotate') words="--json --help --data" ;;
 	'provider list') words="--json --help --data" ;;
 	'provider set') words="--json --help --data --base-url --auth --default-model" ;;
 	'provider remove') words="--json --help --data" ;;
@@ -53,7 +54,7 @@ _chatello() {
 	'plan') words='list set' ;;
 	'workspace') words='list set' ;;
 	'price') words='list set import remove' ;;
-	'key') words='set list test remove' ;;
+	'key') words='set list test remove rotate' ;;
 	'provider') words='list set remove' ;;
 	'route') words='list set remove' ;;
 	'event') words='list tail verify' ;;

@@ -133,6 +133,7 @@ const struct command_row command_rows[] = {
 	{"key", "list", NULL, "list your provider keys, masked", key_list_command, NULL},
 	{"key", "test", "[PROVIDER [NAME]]", "ask the providers whether they accept your keys; fails when one does not", key_test_command, NULL},
 	{"key", "remove", "PROVIDER", "remove one of your provider keys", key_remove_command, key_name_options},
+	{"key", "rotate", NULL, "seal everything with a new master key; no request fails meanwhile", key_rotate_command, NULL},
 	{"provider", "list", NULL, "list the AI providers", provider_list_command, NULL},
 	{"provider", "set", "NAME", "make or change a provider that speaks OpenAI's shape; what is not given stays", provider_set_command, provider_options},
 	{"provider", "remove", "NAME", "remove a provider that was set", provider_remove_command, NULL},

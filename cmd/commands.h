@@ -16,7 +16,7 @@ command_fn workspace_list_command, workspace_set_command;
 command_fn price_list_command, price_set_command, price_remove_command,
     price_import_command;
 command_fn key_set_command, key_list_command, key_test_command,
-    key_remove_command;
+    key_remove_command, key_rotate_command;
 command_fn provider_list_command, provider_set_command, provider_remove_command;
 command_fn route_list_command, route_set_command, route_remove_command;
 command_fn event_list_command, event_tail_command, event_verify_command;

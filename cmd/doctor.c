@@ -79,7 +79,11 @@ check_key(struct doctor *doctor)
 		e = crypto_open(&doctor->reading.crypto, conf->master_key_file,
 				&why);
 	}
-	if (e == ERR_OK)
+	if (e == ERR_OK && crypto_has_next(doctor->reading.crypto))
+		say(doctor, "master key", false,
+		    "a change of it is under way or was broken off: run "
+		    "`chatello key rotate`");
+	else if (e == ERR_OK)
 		say(doctor, "master key", true, "%.200s%s",
 		    conf->master_key_file,
 		    doctor->reading.store ? ", of this store" : "");

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "store/meta.h"
 #include "workers/report.h"
 #include "workers/rules.h"
 
@@ -56,28 +57,20 @@ enum err
 reading_crypto(struct reading *reading, const struct conf *conf,
 	       struct why *why)
 {
-	unsigned char check[CRYPTO_HASH_BYTES];
 	struct arena arena;
 	struct meta meta;
-	struct key key;
-	enum err e;
+	enum err e = ERR_CONFIG;
 
-	e = crypto_open(&reading->crypto, conf->master_key_file, why);
-	if (e != ERR_OK)
-		return e;
 	arena_init(&arena, 65536);
-	key_meta(&key);
-	e = reading_load(reading, &key, &meta_schema, &meta, &arena);
-	crypto_key_check(reading->crypto, check);
-	if (e == ERR_NO_SUCH)
-		e = why_set(why, ERR_STORE_MISSING,
-			    "the store is empty: run `chatello init`");
-	else if (e != ERR_OK)
-		why_set(why, e, "the store's first record: %s", err_text(e));
-	else if (!crypto_equal(meta.key_check, str_bytes(check, sizeof(check))))
-		e = why_set(why, ERR_CONFIG,
-			    "the master key is not the one this store was "
-			    "made with: set CHATELLO_MASTER_KEY_FILE to it");
+	/* The key may be changed between the two: then they are read again. */
+	for (int i = 0; i < 2 && e == ERR_CONFIG; i++) {
+		crypto_close(reading->crypto);
+		reading->crypto = NULL;
+		e = crypto_open(&reading->crypto, conf->master_key_file, why);
+		if (e == ERR_OK)
+			e = meta_unlock(reading->store, reading->crypto, &arena,
+					&meta, why);
+	}
 	arena_fini(&arena);
 	return e;
 }

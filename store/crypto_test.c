@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "store/crypto.h"
+#include "store/master_key.h"
 
 static void
 write_file(const char *path, const char *text, mode_t mode)
@@ -84,6 +85,8 @@ TEST(a_doubtful_master_key_is_refused_with_one_line)
 	    {DIGITS_32 "\n", 0600, "damaged"},
 	    {DIGITS_32 DIGITS_32 "00\n", 0600, "damaged"},
 	    {DIGITS_32 DIGITS_32 "\n\n", 0600, "damaged"},
+	    {DIGITS_32 DIGITS_32 "\n" DIGITS_32 "\n", 0600, "damaged"},
+	    {DIGITS_32 DIGITS_32 " " DIGITS_32 DIGITS_32 "\n", 0600, "damaged"},
 	    {"x" DIGITS_32 DIGITS_32, 0600, "damaged"},
 	    {"g0" DIGITS_32 "0102030405060708090a0b0c0d0e0f", 0600, "damaged"},
 	};
@@ -319,4 +322,147 @@ TEST(provider_keys_are_sealed_with_a_key_of_their_own)
 	arena_fini(&arena);
 	crypto_close(proxy);
 	crypto_close(whole);
+}
+
+/* --- two keys --------------------------------------------------------------
+ */
+
+#define DIGITS_64 DIGITS_32 DIGITS_32
+#define OTHER_64                                                               \
+	"ffeeddccbbaa99887766554433221100"                                     \
+	"ffeeddccbbaa99887766554433221100"
+
+static struct crypto *
+open_text(const char *text)
+{
+	struct crypto *crypto;
+
+	write_file("text.key", text, 0600);
+	CHECK_OK(crypto_open(&crypto, "text.key", NULL));
+	CHECK(unlink("text.key") == 0);
+	return crypto;
+}
+
+TEST(a_file_with_two_keys_opens_what_either_sealed)
+{
+	struct crypto *one = open_text(DIGITS_64 "\n");
+	struct crypto *two = open_text(OTHER_64 "\n");
+	struct crypto *both = open_text(DIGITS_64 "\n" OTHER_64 "\n");
+	unsigned char check[CRYPTO_HASH_BYTES];
+	struct str first, second, again, secret;
+	struct arena arena;
+
+	arena_init(&arena, 65536);
+	CHECK(!crypto_has_next(one) && crypto_has_next(both));
+	CHECK_OK(crypto_seal(one, STR("a"), STR("id"), &arena, &first));
+	CHECK_OK(crypto_seal(two, STR("b"), STR("id"), &arena, &second));
+	CHECK_OK(crypto_open_sealed(both, first, STR("id"), &arena, &secret));
+	CHECK_STR(secret, STR("a"));
+	CHECK_OK(crypto_open_sealed(both, second, STR("id"), &arena, &secret));
+	CHECK_STR(secret, STR("b"));
+	/* The store says which one seals, whichever stands first. */
+	crypto_key_check(two, check);
+	CHECK_OK(
+	    crypto_unlock(both, str_bytes(check, sizeof(check)), STR_NONE));
+	CHECK_OK(crypto_reseal(both, first, STR("id"), &arena, &again));
+	CHECK_OK(crypto_open_sealed(two, again, STR("id"), &arena, &secret));
+	CHECK_STR(secret, STR("a"));
+	CHECK_ERR(crypto_open_sealed(one, again, STR("id"), &arena, &secret),
+		  ERR_STORE_CORRUPT);
+	CHECK_OK(crypto_reseal(both, second, STR("id"), &arena, &again));
+	CHECK(again.p == second.p);
+	CHECK_ERR(crypto_reseal(both, first, STR("di"), &arena, &again),
+		  ERR_STORE_CORRUPT);
+	check[0] ^= 1;
+	CHECK_ERR(
+	    crypto_unlock(both, str_bytes(check, sizeof(check)), STR_NONE),
+	    ERR_CONFIG);
+	arena_fini(&arena);
+	crypto_close(one);
+	crypto_close(two);
+	crypto_close(both);
+}
+
+TEST(the_find_key_stays_under_another_master_key)
+{
+	struct crypto *one = open_text(DIGITS_64 "\n");
+	struct crypto *both = open_text(DIGITS_64 "\n" OTHER_64 "\n");
+	struct crypto *two = open_text(OTHER_64 "\n");
+	unsigned char a[CRYPTO_HASH_BYTES], b[CRYPTO_HASH_BYTES];
+	unsigned char check[CRYPTO_HASH_BYTES];
+	struct str sealed, key = STR("CHA-TEST-1234-5678-ABCD");
+	struct arena arena;
+
+	arena_init(&arena, 65536);
+	crypto_hash_license_key(one, key, b);
+	CHECK(crypto_make_find_key(one));
+	crypto_hash_license_key(one, key, a);
+	CHECK(memcmp(a, b, sizeof(a)) != 0); /* it is not the derived one */
+	crypto_key_check(one, check);
+	CHECK_OK(crypto_seal_find_key(one, &arena, &sealed));
+	CHECK_OK(crypto_unlock(both, str_bytes(check, sizeof(check)), sealed));
+	crypto_next_check(both, check);
+	CHECK(crypto_use(both, str_bytes(check, sizeof(check))));
+	CHECK_OK(crypto_seal_find_key(both, &arena, &sealed));
+	CHECK_OK(crypto_unlock(two, str_bytes(check, sizeof(check)), sealed));
+	crypto_hash_license_key(two, key, b);
+	CHECK(memcmp(a, b, sizeof(a)) == 0);
+	crypto_key_check(one, check);
+	CHECK_ERR(crypto_unlock(one, str_bytes(check, sizeof(check)), sealed),
+		  ERR_STORE_CORRUPT);
+	arena_fini(&arena);
+	crypto_close(one);
+	crypto_close(two);
+	crypto_close(both);
+}
+
+TEST(the_next_key_is_taken_from_who_has_the_first)
+{
+	struct crypto *one = open_text(DIGITS_64 "\n");
+	struct crypto *two = open_text(OTHER_64 "\n");
+	struct crypto *both = open_text(DIGITS_64 "\n" OTHER_64 "\n");
+	struct str blob, next, secret;
+	struct arena arena;
+
+	arena_init(&arena, 65536);
+	CHECK_OK(crypto_seal(two, STR("b"), STR("id"), &arena, &blob));
+	CHECK_OK(crypto_give_next(both, &arena, &next));
+	CHECK_ERR(crypto_open_sealed(one, blob, STR("id"), &arena, &secret),
+		  ERR_STORE_CORRUPT);
+	CHECK_OK(crypto_take_next(one, next));
+	CHECK_OK(crypto_take_next(one, next));
+	CHECK_OK(crypto_take_next(both, next));
+	CHECK_OK(crypto_open_sealed(one, blob, STR("id"), &arena, &secret));
+	CHECK_STR(secret, STR("b"));
+	CHECK_ERR(crypto_take_next(two, next), ERR_STORE_CORRUPT);
+	CHECK_ERR(crypto_take_next(one, blob), ERR_STORE_CORRUPT);
+	arena_fini(&arena);
+	crypto_close(one);
+	crypto_close(two);
+	crypto_close(both);
+}
+
+TEST(a_key_file_is_replaced_whole)
+{
+	struct master_keys keys, read;
+	struct stat st;
+
+	write_file("real.key", DIGITS_64, 0600); /* without its line end */
+	CHECK(symlink("real.key", "link.key") == 0);
+	CHECK_OK(master_keys_read("link.key", &keys, NULL));
+	CHECK_INT(keys.count, 1);
+	master_keys_add(&keys);
+	CHECK_OK(master_keys_replace("link.key", &keys, NULL));
+	CHECK(lstat("link.key", &st) == 0 && S_ISLNK(st.st_mode));
+	CHECK(stat("real.key", &st) == 0 && (st.st_mode & 0777) == 0600);
+	CHECK(access("real.key.new", F_OK) != 0);
+	CHECK_OK(master_keys_read("real.key", &read, NULL));
+	CHECK_INT(read.count, 2);
+	CHECK(memcmp(&read, &keys, sizeof(keys)) == 0);
+	/* A start that was interrupted. */
+	write_file("real.key.new", "rubbish", 0600);
+	CHECK_OK(master_keys_replace("real.key", &keys, NULL));
+	CHECK(access("real.key.new", F_OK) != 0);
+	CHECK_ERR(master_keys_replace("absent.key", &keys, NULL), ERR_IO);
+	CHECK(access("absent.key", F_OK) != 0);
 }

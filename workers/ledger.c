@@ -5,6 +5,8 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "store/meta.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -15,34 +17,17 @@
 static enum err
 check_meta(struct ledger *ledger, struct why *why)
 {
-	unsigned char check[CRYPTO_HASH_BYTES];
 	struct arena arena;
 	struct meta meta;
-	struct key key;
 	enum err e;
 
 	arena_init(&arena, SCRATCH_BYTES_MAX);
-	key_meta(&key);
-	e = group_load(ledger->group, &key, &meta_schema, &meta, &arena);
-	crypto_key_check(ledger->crypto, check);
-	if (e == ERR_NO_SUCH)
-		e = why_set(why, ERR_STORE_MISSING,
-			    "the store is empty: run `chatello init`");
-	else if (e != ERR_OK)
-		why_set(why, e, "the store's first record: %s", err_text(e));
-	else if (meta.version > LEDGER_STORE_VERSION)
-		e = why_set(why, ERR_CONFIG,
-			    "the store was written by a newer version: "
-			    "upgrade Chatello");
-	else if (!crypto_equal(meta.key_check, str_bytes(check, sizeof(check))))
-		e = why_set(why, ERR_CONFIG,
-			    "the master key is not the one this store was "
-			    "made with: set CHATELLO_MASTER_KEY_FILE to it");
-	arena_fini(&arena);
+	e = meta_unlock(ledger->store, ledger->crypto, &arena, &meta, why);
 	if (e == ERR_OK)
 		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
 					   ? 0
 					   : meta.keys_version;
+	arena_fini(&arena);
 	return e;
 }
 
@@ -164,7 +149,7 @@ ledger_commit(struct ledger *ledger, unsigned *event_count)
 	if (e != ERR_OK) {
 		undo_all(ledger);
 		ledger_cache_drop(ledger);
-		ledger_keys_version(ledger); /* else the next one reads it */
+		ledger_keys_read(ledger); /* else the next one reads it */
 		return e;
 	}
 	counters_committed(ledger->counters, is_writing);
@@ -360,6 +345,8 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&route_set_schema,        &route_view_schema,        ledger_route_set},
 	{&route_remove_schema,     &route_view_schema,        ledger_route_remove},
 	{&vendor_keys_get_schema,  &vendor_keys_schema,       ledger_vendor_keys_get},
+	{&key_next_schema,         &nothing_schema,           ledger_key_next},
+	{&key_reseal_schema,       &key_resealed_schema,      ledger_key_reseal},
 };
 /* clang-format on */
 const size_t ledger_row_count = LEDGER_ROWS;

@@ -13,9 +13,6 @@
 #include "workers/ledger_counters.h"
 #include "workers/pool.h"
 
-/* 1: counters were written with every commit. Since 2 there is `counted`. */
-#define LEDGER_STORE_VERSION 2
-
 #define LEDGER_LATE_MS 500 /* how far behind readers of the store may be */
 
 struct ledger_cache;
@@ -74,7 +71,7 @@ enum err ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
 		     struct why *why);
 
 /* context->state is a struct ledger *, or begins with one. */
-#define LEDGER_ROWS 21
+#define LEDGER_ROWS 23
 extern const struct worker_row ledger_rows[LEDGER_ROWS];
 extern const size_t ledger_row_count;
 

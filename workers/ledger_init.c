@@ -5,6 +5,8 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "store/meta.h"
+
 #include "lib/clock.h"
 #include "lib/id.h"
 
@@ -54,7 +56,10 @@ seed_meta(struct group *group, struct crypto *crypto, int64_t now_ms,
 		return ERR_NO_MEMORY;
 	crypto_key_check(crypto, check);
 	schema_clear(&meta_schema, &meta);
-	meta.version = LEDGER_STORE_VERSION;
+	if (!crypto_make_find_key(crypto) ||
+	    crypto_seal_find_key(crypto, arena, &meta.find_key) != ERR_OK)
+		return ERR_NO_MEMORY;
+	meta.version = META_VERSION;
 	meta.created_at = now_ms;
 	meta.key_check = str_bytes(check, sizeof(check));
 	meta.internal_token_hash = str_bytes(internal, sizeof(internal));

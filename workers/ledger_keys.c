@@ -7,6 +7,7 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "store/meta.h"
 #include "store/provider_key.h"
 
 #define VENDOR_KEYS_MAX 64u /* enabled or not; lib/msg.def */
@@ -322,22 +323,17 @@ vendor_scan(struct ledger *ledger, struct arena *arena, struct store_row *rows,
 }
 
 enum err
-ledger_keys_version(struct ledger *ledger)
+ledger_keys_read(struct ledger *ledger)
 {
-	struct str value, at;
 	struct arena arena;
 	struct meta meta;
-	struct key key;
 	enum err e;
 
 	arena_init(&arena, STORE_VALUE_BYTES_MAX * 4);
-	key_meta(&key);
-	at = key_str(&key);
-	e = store_load(ledger->store, &at, 1, &value, &arena);
-	if (e == ERR_OK)
-		e = value.p ? schema_decode(&meta_schema, value, &meta, &arena,
-					    NULL)
-			    : ERR_NO_SUCH;
+	e = meta_load(ledger->store, &arena, &meta);
+	if (e == ERR_OK && ledger->crypto)
+		e = crypto_unlock(ledger->crypto, meta.key_check,
+				  meta.find_key);
 	if (e == ERR_OK)
 		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
 					   ? 0
@@ -519,7 +515,7 @@ vendor_get(struct context *context, const void *in, void *out_)
 	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*out->keys));
 	if (rows == NULL || out->keys == NULL)
 		return ERR_NO_MEMORY;
-	e = ledger_keys_version(&seen);
+	e = ledger_keys_read(&seen);
 	if (e == ERR_OK)
 		e = vendor_scan(ledger, context->arena, rows, &count);
 	for (size_t i = 0; i < count && e == ERR_OK; i++) {

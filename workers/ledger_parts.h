@@ -214,8 +214,9 @@ void ledger_observe(const struct usage_line *before,
 enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 			struct str provider, struct arena *arena,
 			struct str *sealed);
-/* Reads ledger->keys_version from the store. */
-enum err ledger_keys_version(struct ledger *ledger);
+/* Reads from the store what it says of keys: ledger->keys_version, and (when
+ * there is a crypto) which master key seals. */
+enum err ledger_keys_read(struct ledger *ledger);
 /* What a proxy is told has changed: it is to ask again. */
 enum err ledger_keys_raise(struct context *context);
 
@@ -248,6 +249,7 @@ handler_fn ledger_activate, ledger_deactivate;
 handler_fn ledger_plan_set;
 handler_fn ledger_workspace_set;
 handler_fn ledger_price_set, ledger_price_remove, ledger_price_import;
+handler_fn ledger_key_next, ledger_key_reseal;
 handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
 handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,
     ledger_vendor_keys_get;

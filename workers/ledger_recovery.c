@@ -12,6 +12,8 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "store/meta.h"
+
 #include <inttypes.h>
 
 #define PAGE_ROWS 128u
@@ -157,8 +159,8 @@ mark_counted(struct ledger *ledger, struct arena *arena)
 
 	key_meta(&key);
 	e = group_load(ledger->group, &key, &meta_schema, &meta, arena);
-	if (e == ERR_OK && meta.version < LEDGER_STORE_VERSION) {
-		meta.version = LEDGER_STORE_VERSION;
+	if (e == ERR_OK && meta.version < META_VERSION) {
+		meta.version = META_VERSION;
 		e = group_put(ledger->group, &key, &meta_schema, &meta);
 	}
 	return e == ERR_OK ? write_counters(ledger, group_seq(ledger->group))

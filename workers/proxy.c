@@ -86,6 +86,7 @@ static const struct worker_row rows[] = {
     {&ai_request_schema, &ai_head_schema, handle_ai_request},
     {&models_list_schema, &models_answer_schema, proxy_models},
     {&key_test_schema, &keys_tested_schema, proxy_prove},
+    {&key_next_schema, &nothing_schema, proxy_key_next},
 };
 
 /* --- the worker ------------------------------------------------------ */

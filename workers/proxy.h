@@ -350,6 +350,8 @@ void proxy_keys_heard(struct proxy *proxy, int64_t version);
 /* Asks for them, unless that is under way; proxy_prove_keys is called when they
  * are there. */
 void proxy_keys_renew(struct proxy *proxy);
+/* A handler: takes the master key to come, as far as it is the proxy's. */
+enum err proxy_key_next(struct context *context, const void *in_, void *out);
 /* Takes the customer's key out of the reservation, if one is in it. */
 void job_own_key(struct job *job, const struct reserved *reserved);
 #define PROXY_KEY_HEADER_BYTES (PROVIDER_KEY_BYTES_MAX + 64u)

@@ -194,6 +194,24 @@ proxy_keys_heard(struct proxy *proxy, int64_t version)
 }
 
 enum err
+proxy_key_next(struct context *context, const void *in_, void *out)
+{
+	const struct key_next *in = in_;
+	struct proxy *proxy = context->state;
+	enum err err =
+	    crypto_take_next(proxy->keys.crypto, in->next_provider_keys);
+
+	(void)out;
+	if (err == ERR_STORE_CORRUPT) {
+		context->failure.message =
+		    STR("the proxy runs with another master key than the file "
+			"has: restart it");
+		return ERR_CONFLICT;
+	}
+	return err;
+}
+
+enum err
 proxy_keys_open(struct proxy *proxy, struct why *why)
 {
 	struct key_pool pool = {.count = 0};

@@ -8,6 +8,7 @@
 
 #include "lib/metrics.h"
 #include "store/keys.h"
+#include "store/meta.h"
 #include "store/records.h"
 #include "workers/prices.h"
 #include "workers/report.h"
@@ -490,26 +491,12 @@ const size_t validate_row_count =
 static enum err
 check_master_key(struct store *store, struct crypto *crypto, struct why *why)
 {
-	unsigned char check[CRYPTO_HASH_BYTES];
 	struct arena arena;
 	struct meta meta;
-	struct str wanted, raw;
-	struct key key;
 	enum err e;
 
 	arena_init(&arena, 65536);
-	key_meta(&key);
-	wanted = key_str(&key);
-	e = store_load(store, &wanted, 1, &raw, &arena);
-	if (e == ERR_OK)
-		e = decode(&meta_schema, raw, &meta, &arena);
-	crypto_key_check(crypto, check);
-	if (e != ERR_OK)
-		why_set(why, e, "the store cannot be read: %s", err_text(e));
-	else if (!crypto_equal(meta.key_check, str_bytes(check, sizeof(check))))
-		e = why_set(why, ERR_CONFIG,
-			    "the master key is not the one this store was "
-			    "made with: restore the right key file");
+	e = meta_unlock(store, crypto, &arena, &meta, why);
 	arena_fini(&arena);
 	return e;
 }
