@@ -49,8 +49,9 @@ POOL := workers/pool.c
 VALIDATE := $(POOL) workers/rules.c workers/prices.c workers/report.c \
   $(filter-out %_test.c,$(wildcard workers/validate*.c))
 PROXY := $(POOL) $(filter-out workers/validate%.c workers/usage.c \
-  workers/ledger%.c workers/rules.c workers/limits.c workers/prices.c workers/report.c,$(filter-out $(POOL),$(WORKERS)))
-USAGE := $(POOL) workers/usage.c workers/rules.c workers/limits.c workers/prices.c \
+  workers/ledger%.c workers/rules.c workers/limits.c workers/limits_meter.c \
+  workers/prices.c workers/report.c,$(filter-out $(POOL),$(WORKERS)))
+USAGE := $(POOL) workers/usage.c workers/rules.c workers/limits.c workers/limits_meter.c workers/prices.c \
   workers/routes.c workers/upstream_text.c workers/providers/models.c $(wildcard workers/ledger*.c)
 USAGE := $(filter-out %_test.c,$(USAGE))
 

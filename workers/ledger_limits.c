@@ -181,7 +181,7 @@ ledger_accounts_move(struct ledger *ledger, const struct usage_line *before,
 		     const struct usage_line *after)
 {
 	struct ledger_account account;
-	bool is_with;
+	bool is_with = false;
 	enum err e = find_license_meter(ledger, after->license_id, &account);
 
 	if (e != ERR_OK)
@@ -359,7 +359,7 @@ ledger_accounts_take(struct ledger *ledger, const struct usage_line *line,
 		     enum line_use use)
 {
 	struct ledger_account account;
-	bool is_with;
+	bool is_with = false;
 	enum err e = find_license_meter(ledger, line->license_id, &account);
 
 	if (e == ERR_OK)

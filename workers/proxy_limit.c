@@ -6,8 +6,6 @@
  */
 #include "workers/proxy.h"
 
-_Static_assert(REQUEST_TOKENS_NONE == SCHEMA_INT_NONE, "absent is absent");
-
 bool
 job_has_grant(const struct job *job)
 {
@@ -59,7 +57,7 @@ job_is_past_grant(const struct job *job)
 	int64_t choices = job->output.choices;
 
 	if (!job_has_grant(job) ||
-	    (choices != REQUEST_TOKENS_NONE &&
+	    (choices != SCHEMA_INT_NONE &&
 	     __builtin_mul_overflow(most, choices, &most)))
 		return false;
 	return came_at_least(job) > most;

@@ -108,7 +108,7 @@ translate(struct job *job, enum ai_shape from, struct json_value root,
 	/* What the provider of the other shape takes of the wish. */
 	if (call.max_tokens > 0)
 		job->output.tokens = call.max_tokens;
-	job->output.min = REQUEST_TOKENS_NONE;
+	job->output.min = SCHEMA_INT_NONE;
 	arena_fini(&arena);
 	return err;
 }

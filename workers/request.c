@@ -258,7 +258,7 @@ number_of(const struct reading *reading, enum member member)
 
 	if (value.raw.p == NULL || value.type != JSON_NUMBER ||
 	    !json_int(value, &n) || n < 1)
-		return REQUEST_TOKENS_NONE;
+		return SCHEMA_INT_NONE;
 	return n;
 }
 
@@ -273,7 +273,7 @@ thinking_of(const struct reading *reading)
 	    !json_get(thinking, STR("budget_tokens"), &budget) ||
 	    budget.type != JSON_NUMBER || !json_int(budget, &n) || n < 1 ||
 	    n == INT64_MAX)
-		return REQUEST_TOKENS_NONE;
+		return SCHEMA_INT_NONE;
 	return n + 1;
 }
 
@@ -286,7 +286,7 @@ take_output(const struct reading *reading)
 	int64_t other = number_of(reading, MEMBER_MAX_COMPLETION_TOKENS);
 
 	output->tokens = tokens > other ? tokens : other;
-	output->min = output->choices = REQUEST_TOKENS_NONE;
+	output->min = output->choices = SCHEMA_INT_NONE;
 	if (reading->out->shape == REQUEST_OPENAI)
 		output->choices = number_of(reading, MEMBER_N);
 	if (reading->out->shape == REQUEST_ANTHROPIC)

@@ -10,6 +10,7 @@
 
 #include "lib/err.h"
 #include "lib/json.h"
+#include "lib/schema.h"
 
 #define REQUEST_MODEL_BYTES_MAX 128
 #define REQUEST_OUTPUT_TOKENS_MAX 1000000
@@ -20,10 +21,8 @@ enum request_shape {
 	REQUEST_ANTHROPIC, /* POST /v1/messages */
 };
 
-#define REQUEST_TOKENS_NONE INT64_MIN
-
-/* How much it wants to be generated. What is no such number is not there: the
- * provider says so. */
+/* How much it wants to be generated. SCHEMA_INT_NONE: it does not say, or what
+ * it says is no such number, and the provider tells. */
 struct output_wish {
 	int64_t tokens;	 /* at most, of each choice */
 	int64_t min;	 /* fewer are refused by the provider */

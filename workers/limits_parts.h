@@ -1,0 +1,71 @@
+/*
+ * limits_parts: what the files of limits share: sums that stay at the largest
+ * number where they would overflow, and absent ones that are 0. Nobody else
+ * includes it.
+ */
+#ifndef WORKERS_LIMITS_PARTS_H
+#define WORKERS_LIMITS_PARTS_H
+
+#include "workers/limits.h"
+
+#define NONE SCHEMA_INT_NONE
+#define HOUR_MS INT64_C(3600000)
+#define NS_PER_MS INT64_C(1000000)
+
+static inline int64_t
+count_of(int64_t i)
+{
+	return i == NONE ? 0 : i;
+}
+
+static inline int64_t
+add(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static inline void
+move(int64_t *field, int64_t by)
+{
+	*field = add(count_of(*field), by);
+}
+
+/* limit - used - reserved, at least 0; INT64_MAX when it is unlimited. */
+static inline int64_t
+left_of(int64_t limit, int64_t used, int64_t reserved)
+{
+	int64_t taken = add(count_of(used), count_of(reserved));
+
+	if (limit == NONE)
+		return INT64_MAX;
+	return limit > taken ? limit - taken : 0;
+}
+
+static inline int64_t
+money_left(const struct limits_account *a)
+{
+	return left_of(a->limits->spend_month, a->meter->month_spent,
+		       a->meter->month_held);
+}
+
+static inline int64_t
+tokens_left(const struct limits_account *a)
+{
+	return left_of(a->limits->tokens_minute, a->meter->minute_used,
+		       a->meter->minute_reserved);
+}
+
+/* A clock that was set back by less than a minute does not open the old one
+ * anew, with nothing used. */
+static inline int64_t
+minute_of(const struct meter *meter, int64_t now_ms)
+{
+	if (meter->minute_start != NONE && now_ms < meter->minute_start &&
+	    meter->minute_start - now_ms <= LIMITS_MINUTE_MS)
+		return meter->minute_start;
+	return now_ms - now_ms % LIMITS_MINUTE_MS;
+}
+
+#endif
