@@ -89,6 +89,12 @@ wrong(struct head *head, enum err err, const char *fault)
 	return WRONG;
 }
 
+void
+head_fail(struct head *head, const char *fault)
+{
+	head->state = (uint8_t)wrong(head, ERR_BAD_REQUEST, fault);
+}
+
 /* What ends a line, or must not stand in one; else the state stays. */
 static enum state
 other(struct head *head, unsigned char c)

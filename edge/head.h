@@ -44,6 +44,8 @@ void head_begin(struct head *head);
 /* How many of the n bytes belong to the head: all of them unless it has come to
  * its end or is wrong. Then it takes no more. */
 size_t head_take(struct head *head, const char *bytes, size_t n);
+/* It is wrong for what comes behind it: ERR_BAD_REQUEST. */
+void head_fail(struct head *head, const char *fault);
 bool head_is_done(const struct head *head);
 bool head_is_wrong(const struct head *head);
 /* No byte of a request line has come. */

@@ -119,6 +119,8 @@ struct http_calls {
 	/* The body is over its limit (is_full false), or there is no room for
 	 * bodies at all: answer. */
 	void (*overflow)(struct http_request *request, bool is_full);
+	/* What comes is no body: answer. */
+	void (*broken)(struct http_request *request, const char *fault);
 	/* So many bytes of a stream went to the client. */
 	void (*consumed)(struct http_request *request, size_t bytes);
 	/* Answered, or the connection was lost. The last call. */

@@ -58,6 +58,18 @@ refuse_early(struct http_request *r)
 	http_refuse_early(r, MHD_get_reason_phrase_for((unsigned)r->status));
 }
 
+/* A body of which the library shall not see the rest: it hears of the end when
+ * the client has closed. An answer that waited for the rest goes out now. */
+static void
+refuse_body(struct http_request *r, const char *fault)
+{
+	if (r->is_refused)
+		return;
+	if (!r->is_replied)
+		r->connection->http->options.calls->broken(r, fault);
+	refuse_early(r);
+}
+
 /* A head that the library shall not see: answered past it, counted as any
  * other request. */
 static void
@@ -65,8 +77,13 @@ on_refuse(void *ctx, const struct head *head)
 {
 	struct http_connection *connection = ctx;
 	struct http *http = connection->http;
-	struct http_request *r = requests_take(&http->requests);
+	struct http_request *r = connection->request;
 
+	if (r) {
+		refuse_body(r, head->fault);
+		return;
+	}
+	r = requests_take(&http->requests);
 	/* It was idle, or its head was awaited: so is the end now. */
 	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_HEAD);
 	if (r == NULL) {

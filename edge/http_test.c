@@ -77,6 +77,12 @@ on_overflow(struct http_request *r, bool is_full)
 }
 
 static void
+on_broken(struct http_request *r, const char *fault)
+{
+	http_reply(r, 400, "text/plain", str_of(fault));
+}
+
+static void
 on_consumed(struct http_request *r, size_t bytes)
 {
 	(void)r;
@@ -91,8 +97,8 @@ on_end(struct http_request *r)
 	world.ended++;
 }
 
-static const struct http_calls calls = {on_begin, on_handle, on_overflow,
-					on_consumed, on_end};
+static const struct http_calls calls = {on_begin,  on_handle,	on_overflow,
+					on_broken, on_consumed, on_end};
 
 /* --- the world ----------------------------------------------------------- */
 
@@ -830,6 +836,73 @@ TEST_LIMITED(http_serves_beside_a_slowloris, 60)
 	CHECK(hear(slow[1999], NULL));
 	for (i = 0; i < 2000; i++)
 		close(slow[i]);
+	close(fd);
+	finish();
+}
+
+/* Whether it comes with its head or behind it, whole or byte by byte, the
+ * answer is ours, once, and the connection closes. */
+TEST(http_refuses_chunks_that_are_none)
+{
+	static const char head[] = "POST /hello HTTP/1.1\r\nHost: a\r\n"
+				   "Transfer-Encoding: chunked\r\n\r\n";
+	static const char *const bad[] = {
+	    "zz\r\n{}\r\n0\r\n\r\n", "2\r\nxyz\r\n0\r\n\r\n", "2\nxy\r\n",
+	    "0\r\nx-a: b\r\n\r\n",   "2;a\x01\r\nxy\r\n",     "-1\r\n",
+	    "2\r\nxy\r\nzz\r\n"};
+
+	begin();
+	for (size_t i = 0; i < 3 * sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *body = bad[i / 3];
+		char text[256];
+		int fd = client();
+
+		snprintf(text, sizeof(text), "%s%s", head, body);
+		if (i % 3 == 0) {
+			talk_say(fd, text);
+		} else if (i % 3 == 1) {
+			talk_say(fd, head);
+			loop_turn(world.loop, 20);
+			talk_say(fd, body);
+		}
+		for (size_t at = 0; i % 3 == 2 && at < strlen(text); at++) {
+			char one[] = {text[at], '\0'};
+
+			talk_say(fd, one);
+			loop_turn(world.loop, 1);
+		}
+		shutdown(fd, SHUT_WR);
+		CHECK(hear(fd, NULL));
+		if (!is_refused_once("", "400 "))
+			test_fail(__FILE__, __LINE__, "%zu: %s", i, talk_got);
+		CHECK(!strstr(talk_got, "<html>"));
+		close(fd);
+	}
+	CHECK_INT(world.handled, 0);
+	finish();
+	CHECK_INT(world.begun, world.ended);
+}
+
+TEST(http_takes_requests_behind_chunks)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	talk_say(fd, "POST /hello HTTP/1.1\r\nHost: a\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\n"
+		     "0000000000000002; a=\"b;c\" ;ddddddddddddddddddddddddd"
+		     "eeeeeeeeeeeeeeeeeeeeeeee\r\nxy\r\n00\r\n\r\n"
+		     "POST /hello HTTP/1.1\r\nHost: a\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\n1;e\r\nz\r\n0\r\n\r\n"
+		     "POST /hello HTTP/1.1\r\nHost: a\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\nq\r\n");
+	shutdown(fd, SHUT_WR);
+	CHECK(hear(fd, NULL));
+	CHECK(strstr(talk_got, "\r\n\r\nxyhello"));
+	CHECK(strstr(talk_got, "\r\n\r\nzhello"));
+	CHECK(strstr(talk_got, "zhelloHTTP/1.1 400 "));
+	CHECK_INT(world.handled, 2);
 	close(fd);
 	finish();
 }

@@ -3,6 +3,8 @@
  */
 #include "edge/raw.h"
 
+#include "edge/chunks.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,6 +15,7 @@
 
 static struct raw {
 	struct head head;
+	struct chunks chunks;  /* when the body is chunked */
 	raw_refuse_fn *refuse; /* NULL: not watched */
 	void *ctx;
 	int64_t body_left; /* or HEAD_BODY_UNKNOWN */
@@ -64,6 +67,19 @@ put_off(struct raw *raw, const char *p, size_t n)
 	raw->pending_n += (uint32_t)n;
 }
 
+/* A body that is wrong makes the request wrong, as a head does. */
+static size_t
+look_at_chunks(struct raw *raw, const char *p, size_t n)
+{
+	size_t used = chunks_take(&raw->chunks, p, n);
+
+	if (chunks_is_done(&raw->chunks))
+		raw->body_left = 0;
+	if (raw->chunks.fault)
+		head_fail(&raw->head, raw->chunks.fault);
+	return used;
+}
+
 /* Up to the end of the request; the rest is put off. */
 static void
 look(struct raw *raw, const char *p, size_t n)
@@ -73,12 +89,19 @@ look(struct raw *raw, const char *p, size_t n)
 	if (!head_is_done(&raw->head)) {
 		used = head_take(&raw->head, p, n);
 		raw->body_left = raw->head.body_bytes;
+		chunks_begin(&raw->chunks);
 	}
-	n -= used;
-	if (n == 0 || head_is_wrong(&raw->head) ||
-	    raw->body_left == HEAD_BODY_UNKNOWN)
-		return;
 	p += used;
+	n -= used;
+	if (n == 0 || head_is_wrong(&raw->head))
+		return;
+	if (raw->body_left == HEAD_BODY_UNKNOWN) {
+		used = look_at_chunks(raw, p, n);
+		p += used;
+		n -= used;
+	}
+	if (n == 0 || raw->body_left == HEAD_BODY_UNKNOWN)
+		return;
 	used = (int64_t)n < raw->body_left ? n : (size_t)raw->body_left;
 	raw->body_left -= (int64_t)used;
 	if (n > used)
@@ -127,7 +150,8 @@ raw_fault(int fd, size_t head_bytes)
 	if (raw && head_is_done(&raw->head) && !raw->has_lost &&
 	    raw->head.bytes == head_bytes)
 		return NULL;
-	return "a request behind a chunked body has to wait for its answer";
+	return "requests that wait for their turn are at most 8 KiB: wait for "
+	       "the answers";
 }
 
 bool

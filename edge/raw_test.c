@@ -165,14 +165,52 @@ TEST(raw_refuses_a_pipelined_head_in_its_turn)
 	end();
 }
 
-/* Where a chunked body ends is not read here. */
+TEST(raw_reads_heads_behind_chunks)
+{
+	const struct str all =
+	    STR(CHUNKED "3\r\nabc\r\n0\r\n\r\n" GOOD CHUNKED "0\r\n\r\n" GOOD);
+
+	for (size_t step = 1; step <= all.n; step++) {
+		begin();
+		CHECK_INT(pass(all, step), all.n);
+		CHECK(raw_fault(ends[0], sizeof(CHUNKED) - 1) == NULL);
+		raw_next(ends[0], true);
+		CHECK(raw_fault(ends[0], GOOD_N) == NULL);
+		raw_next(ends[0], true);
+		CHECK(raw_fault(ends[0], sizeof(CHUNKED) - 1) == NULL);
+		raw_next(ends[0], true);
+		CHECK(raw_fault(ends[0], GOOD_N) == NULL);
+		CHECK_INT(refused, 0);
+		end();
+	}
+}
+
+TEST(raw_refuses_chunks_that_are_none)
+{
+	for (size_t step = 1; step <= 80; step++) {
+		begin();
+		pass(STR(CHUNKED "1\r\nab\r\n" GOOD), step);
+		CHECK_INT(refused, 1);
+		CHECK(strstr(says, "CRLF"));
+		CHECK(raw_is_refused(ends[0]));
+		end();
+	}
+}
+
+/* More of it waits than is kept. */
 TEST(raw_takes_no_head_that_it_did_not_read)
 {
+	char many[RAW_PENDING_BYTES_MAX + 64];
+
 	begin();
-	pass(STR(CHUNKED "0\r\n\r\n" GOOD), 4096);
-	CHECK(raw_fault(ends[0], sizeof(CHUNKED) - 1) == NULL);
-	raw_next(ends[0], true);
-	CHECK(raw_fault(ends[0], GOOD_N) != NULL);
+	memset(many, 'x', sizeof(many));
+	memcpy(many, POST "body", POST_N + 4);
+	for (size_t at = 0; at < sizeof(many); at += 4096)
+		pass(str_bytes(many + at, sizeof(many) - at < 4096
+					      ? sizeof(many) - at
+					      : 4096),
+		     4096);
+	CHECK(raw_fault(ends[0], POST_N) != NULL);
 	raw_forget(ends[0]);
 	CHECK(raw_fault(ends[0], 3) != NULL); /* nobody looks */
 	CHECK_INT(pass(STR("a\nb"), 3), 3);

@@ -293,6 +293,13 @@ on_overflow(struct http_request *r, bool is_full)
 }
 
 static void
+on_broken(struct http_request *r, const char *fault)
+{
+	metrics_add(METRIC_HTTP_REFUSED, 1);
+	reply_error(r, ERR_BAD_REQUEST, fault);
+}
+
+static void
 count(const struct http_request *r)
 {
 	if (!r->is_replied)
@@ -338,6 +345,7 @@ const struct http_calls routes_calls = {
     .begin = on_begin,
     .handle = on_handle,
     .overflow = on_overflow,
+    .broken = on_broken,
     .consumed = ai_consumed,
     .end = on_end,
 };
