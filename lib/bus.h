@@ -137,6 +137,10 @@ int64_t bus_answer_part(struct bus *bus, struct bus_from *from,
 			struct str body);
 int64_t bus_from_credit(const struct bus_from *from);
 
+/* What has gathered leaves now and not only at the loop's turn's end: for a
+ * handler that does much in one. */
+void bus_push(struct bus *bus);
+
 /* --- doorbell (PUB/SUB): a hint, never the carrier ----------------------- */
 enum err bus_doorbell_open(struct bus *bus, struct why *why);
 /* One goes out at once, what comes within 20 ms behind it as one more. */

@@ -390,9 +390,8 @@ peer_push(struct peer *peer)
 }
 
 void
-peers_flush(void *ctx)
+bus_push(struct bus *bus)
 {
-	struct bus *bus = ctx;
 	unsigned count = bus->dirty_count;
 	struct peer *dirty[BUS_PEERS_MAX];
 
@@ -402,5 +401,11 @@ peers_flush(void *ctx)
 		dirty[i]->is_dirty = false;
 		flush(dirty[i]);
 	}
-	bell_flush(bus);
+}
+
+void
+peers_flush(void *ctx)
+{
+	bus_push(ctx);
+	bell_flush(ctx);
 }

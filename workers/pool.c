@@ -209,7 +209,10 @@ on_turn(void *ctx)
 static bool
 turn_is_full(const struct pool *pool)
 {
-	return pool->answer_count == TURN_ANSWERS_MAX ||
+	unsigned most = pool->worker->turn_answers;
+
+	return (most && pool->answer_count >= most) ||
+	       pool->answer_count == TURN_ANSWERS_MAX ||
 	       pool->bodies.n > TURN_BYTES_MAX ||
 	       pool->arena.used_bytes > TURN_BYTES_MAX ||
 	       clock_mono_ns() - pool->turn_start_ns > TURN_NS_MAX;
@@ -293,8 +296,10 @@ on_request(void *ctx, const struct bus_request *request)
 		answer_why(pool, request->from, ERR_DEADLINE, NULL);
 	else
 		request_handle(pool, request, row);
-	if (turn_is_full(pool))
+	if (turn_is_full(pool)) {
 		turn_finish(pool);
+		bus_push(pool->bus);
+	}
 }
 
 static void

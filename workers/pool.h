@@ -62,6 +62,10 @@ struct worker {
 	enum err (*turn_begin)(
 	    void *state);		   /* before the turn's first handler */
 	enum err (*turn_end)(void *state); /* behind the last one */
+	/* A turn ends with so many answers, which leave at once while the next
+	 * ones are made: for workers whose turns have nothing to commit. 0 =
+	 * all that has come. */
+	unsigned turn_answers;
 	bus_cancelled_fn *cancelled;
 	bus_credit_fn *credit;
 	bus_peer_fn *peer;

@@ -103,9 +103,13 @@ small_handle(struct context *context, const void *in, void *out)
 	}
 	answer->domain = question->domain;
 	answer->activations = small->turns_begun - small->turns_ended;
-	answer->limit = context->now_ms;
+	answer->limit = str_eq(question->domain, STR("turns"))
+			    ? small->turns_ended
+			    : context->now_ms;
 	return ERR_OK;
 }
+
+#define TURN_ANSWERS 4
 
 static const struct worker_row small_rows[] = {
     {&activate_schema, &activation_answer_schema, small_handle},
@@ -120,6 +124,7 @@ static const struct worker small_worker = {
     .close = small_close,
     .turn_begin = small_turn_begin,
     .turn_end = small_turn_end,
+    .turn_answers = TURN_ANSWERS,
 };
 
 /* --- a house -------------------------------------------------------------- */
@@ -268,6 +273,28 @@ TEST(pool_answers)
 	await(&asker, &other);
 	CHECK_STR(got.answer.domain, STR("later"));
 	CHECK_STR(other.answer.domain, STR("now"));
+	CHECK(kill(asker.worker, SIGTERM) == 0);
+	CHECK_INT(worker_wait(asker.worker), 0);
+	house_close(&asker);
+}
+
+/* A batch of more answers than a turn has is more than one turn. */
+TEST(pool_ends_a_turn_with_as_many_answers_as_its_worker_wants)
+{
+	enum { COUNT = 2 * TURN_ANSWERS + 2 };
+	struct got got[COUNT];
+	struct asker asker;
+
+	house_open(&asker);
+	for (int i = 0; i < COUNT; i++)
+		ask(&asker, "turns", &got[i]);
+	for (int i = 0; i < COUNT; i++) {
+		await(&asker, &got[i]);
+		CHECK_OK(got[i].err);
+		CHECK_INT(got[i].answer.activations, 1);
+		CHECK_INT(got[i].answer.limit - got[0].answer.limit,
+			  i / TURN_ANSWERS);
+	}
 	CHECK(kill(asker.worker, SIGTERM) == 0);
 	CHECK_INT(worker_wait(asker.worker), 0);
 	house_close(&asker);
