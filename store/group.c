@@ -2,96 +2,31 @@
  * group: an overlay over the store. One hash table of keys has what the group
  * put or deleted and, since nobody else writes, also what it loaded; so it
  * stays true over commits, and what is asked for often is read and decoded
- * once. It is emptied when it has grown, and when a commit fails. An undo log
+ * once. It is emptied when it has grown. An undo log
  * takes writes back.
  *
  * A record of numbers only (a meter, a rollup) stays a struct and is encoded
  * once, at commit, however often the turn changes it.
  *
- * What was journalled stays an entry until a commit takes it along, and the
- * overlay is not emptied before: the store does not have it yet.
- *
  * Always holds: bytes that entered the overlay do not move until commit; memory
  * is kept over commits.
  */
-#include "store/group.h"
+#include "store/group_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-#include "lib/buf.h"
-#include "store/pile.h"
 
 #define ENTRIES_FIRST 1024u
 #define RECORD_BYTES_MAX                                                       \
 	(16u << 10) /* encoded, before the limit is checked                    \
 		     */
 
-enum entry_state {
-	ENTRY_UNKNOWN, /* ask the store */
-	ENTRY_LOADED,  /* as in the store */
-	ENTRY_PUT,
-	ENTRY_DELETED,
-};
-
-/* What a key has: encoded, decoded, or both; neither = it is not there. */
-struct content {
-	struct str bytes;
-	const void *record; /* its strings point into bytes */
-	const struct schema *schema;
-};
-
-struct entry {
-	struct str key;
-	struct content content;
-	uint64_t hash;
-	enum entry_state state;
-	bool is_late;	/* journalled, not in the store */
-	bool is_listed; /* among the writes of this commit */
-};
-
-struct undo {
-	uint32_t entry;
-	enum entry_state state;
-	struct content content;
-};
-
-struct group {
-	struct store *store;
-	const struct store_lease *lease;
-	uint64_t head;
-	uint64_t seed; /* clients choose parts of keys */
-	struct entry *entries;
-	size_t entry_count;
-	size_t entry_room;
-	uint32_t *slots; /* entry + 1; twice as many as entry_room */
-	struct undo *undos;
-	size_t undo_count;
-	size_t undo_room;
-	uint32_t *late; /* entries */
-	size_t late_count;
-	size_t late_room;
-	size_t late_bytes;
-	struct str *events; /* the journalled ones first */
-	size_t event_count;
-	size_t event_room;
-	size_t late_event_count;
-	struct store_write *writes; /* scratch of a commit */
-	uint32_t *listed;	    /* their entries */
-	size_t write_count;
-	size_t write_room;
-	size_t listed_room;
-	struct pile pile; /* keys, values, records */
-	struct pile event_pile;
-	struct buf record;
-};
-
 /* --- memory -------------------------------------------------------------- */
 
 /* Room for `need` items of `size` bytes in *items, doubled as needed. */
-static bool
-grow(void **items, size_t *room, size_t need, size_t size)
+bool
+group_grow(void **items, size_t *room, size_t need, size_t size)
 {
 	size_t more = *room ? *room : ENTRIES_FIRST;
 	void *p;
@@ -185,8 +120,8 @@ entry_of(struct group *group, struct str key)
 
 /* Empties the overlay, of which nothing waits; slots one by one, since a large
  * group may have left a large table to the small ones behind it. */
-static void
-clear(struct group *group)
+void
+group_clear(struct group *group)
 {
 	for (size_t i = 0; i < group->entry_count; i++) {
 		size_t mask = slot_mask(group);
@@ -281,8 +216,8 @@ encode(struct group *group, const struct schema *schema, const void *record,
 }
 
 /* The encoded bytes of what may so far only be a struct. */
-static enum err
-need_bytes(struct group *group, struct content *content)
+enum err
+group_need_bytes(struct group *group, struct content *content)
 {
 	struct str bytes;
 	enum err err;
@@ -345,7 +280,7 @@ group_load_bytes(struct group *group, const struct key *key, struct str *out,
 	}
 	err = load_entry(group, key, &entry, arena);
 	if (err == ERR_OK)
-		err = need_bytes(group, &entry->content);
+		err = group_need_bytes(group, &entry->content);
 	if (err == ERR_OK)
 		*out = entry->content.bytes;
 	return err;
@@ -385,7 +320,7 @@ group_load(struct group *group, const struct key *key,
 		memcpy(out, content->record, schema->size);
 		return ERR_OK;
 	}
-	err = need_bytes(group, content);
+	err = group_need_bytes(group, content);
 	if (err != ERR_OK)
 		return err;
 	if (content->bytes.p == NULL)
@@ -402,8 +337,8 @@ change(struct group *group, const struct key *key, enum entry_state state,
 {
 	struct entry *entry;
 	void *undos = group->undos;
-	bool is_grown = grow(&undos, &group->undo_room, group->undo_count + 1,
-			     sizeof(struct undo));
+	bool is_grown = group_grow(&undos, &group->undo_room,
+				   group->undo_count + 1, sizeof(struct undo));
 
 	group->undos = undos;
 	entry = is_grown ? entry_of(group, key_str(key)) : NULL;
@@ -483,8 +418,8 @@ group_event(struct group *group, const struct event *event)
 	if (err != ERR_OK)
 		return err;
 	bytes = pile_add(&group->event_pile, bytes.p, bytes.n);
-	is_grown = grow(&events, &group->event_room, group->event_count + 1,
-			sizeof(struct str));
+	is_grown = group_grow(&events, &group->event_room,
+			      group->event_count + 1, sizeof(struct str));
 	group->events = events;
 	if (bytes.p == NULL || !is_grown)
 		return ERR_NO_MEMORY;
@@ -517,198 +452,4 @@ void
 group_undo_all(struct group *group)
 {
 	group_undo(group, (struct group_mark){0, group->late_event_count});
-}
-
-/* --- commit -------------------------------------------------------------- */
-
-static enum err
-list(struct group *group, uint32_t at)
-{
-	struct entry *entry = &group->entries[at];
-	enum err err;
-
-	if (entry->is_listed)
-		return ERR_OK; /* changed twice, or late as well */
-	err = need_bytes(group, &entry->content);
-	if (err != ERR_OK)
-		return err;
-	entry->is_listed = true;
-	group->listed[group->write_count] = at;
-	group->writes[group->write_count++] =
-	    (struct store_write){entry->key, entry->content.bytes};
-	return ERR_OK;
-}
-
-/* What this turn changed, each key once; with_late: and what was journalled. */
-static enum err
-list_writes(struct group *group, bool with_late)
-{
-	size_t most = group->undo_count + (with_late ? group->late_count : 0);
-	void *writes = group->writes, *listed = group->listed;
-	enum err err = ERR_OK;
-
-	if (!grow(&writes, &group->write_room, most,
-		  sizeof(struct store_write)) ||
-	    !grow(&listed, &group->listed_room, most, sizeof(uint32_t)))
-		err = ERR_NO_MEMORY;
-	group->writes = writes;
-	group->listed = listed;
-	group->write_count = 0;
-	for (size_t i = 0; i < group->undo_count && err == ERR_OK; i++)
-		err = list(group, group->undos[i].entry);
-	for (size_t i = 0; with_late && i < group->late_count && err == ERR_OK;
-	     i++)
-		err = list(group, group->late[i]);
-	return err;
-}
-
-static void
-unlist(struct group *group)
-{
-	for (size_t i = 0; i < group->write_count; i++)
-		group->entries[group->listed[i]].is_listed = false;
-	group->write_count = 0;
-}
-
-/* Nothing of the turn is left to do; or to undo. */
-static void
-turn_over(struct group *group, enum err err)
-{
-	for (size_t i = 0; i < group->write_count && err == ERR_OK; i++)
-		group->entries[group->listed[i]].state = ENTRY_LOADED;
-	unlist(group);
-	if (err != ERR_OK)
-		group_undo_all(group);
-	group->undo_count = 0;
-}
-
-static void
-late_over(struct group *group)
-{
-	for (size_t i = 0; i < group->late_count; i++)
-		group->entries[group->late[i]].is_late = false;
-	group->late_count = group->late_bytes = 0;
-	group->event_count = group->late_event_count = 0;
-	pile_empty(&group->event_pile);
-}
-
-static bool
-is_grown(const struct group *group)
-{
-	return group->entry_count > GROUP_KEPT ||
-	       pile_bytes(&group->pile) > GROUP_KEPT_BYTES;
-}
-
-enum err
-group_commit(struct group *group)
-{
-	bool is_needed = !group_is_empty(group) || group_is_late(group);
-	enum err err = is_needed ? list_writes(group, true) : ERR_OK;
-
-	if (is_needed && err == ERR_OK) {
-		struct store_group out = {group->writes, group->write_count,
-					  group->events, group->event_count};
-
-		err = store_commit(group->store, group->lease, &group->head,
-				   &out);
-	}
-	turn_over(group, err);
-	if (err != ERR_OK)
-		return err;
-	late_over(group);
-	if (is_grown(group))
-		clear(group);
-	return ERR_OK;
-}
-
-/* Room to remember what the turn lists, before it is durable. */
-static enum err
-grow_late(struct group *group)
-{
-	void *late = group->late;
-	bool is_done =
-	    grow(&late, &group->late_room,
-		 group->late_count + group->write_count, sizeof(uint32_t));
-
-	group->late = late;
-	return is_done ? ERR_OK : ERR_NO_MEMORY;
-}
-
-static void
-remember_late(struct group *group)
-{
-	for (size_t i = 0; i < group->write_count; i++) {
-		struct entry *entry = &group->entries[group->listed[i]];
-
-		group->late_bytes += entry->key.n + entry->content.bytes.n;
-		if (!entry->is_late)
-			group->late[group->late_count++] = group->listed[i];
-		entry->is_late = true;
-	}
-	for (size_t i = group->late_event_count; i < group->event_count; i++)
-		group->late_bytes += group->events[i].n;
-	group->late_event_count = group->event_count;
-}
-
-static bool
-is_late_full(const struct group *group)
-{
-	return group->late_count + group->undo_count > GROUP_LATE_MAX ||
-	       group->late_bytes > GROUP_LATE_BYTES ||
-	       group->event_count > GROUP_LATE_MAX || is_grown(group);
-}
-
-enum err
-group_journal(struct group *group)
-{
-	size_t events = group->late_event_count;
-	struct store_group out;
-	enum err err;
-
-	if (group_is_empty(group))
-		return ERR_OK;
-	if (is_late_full(group))
-		return group_commit(group);
-	err = list_writes(group, false);
-	if (err == ERR_OK)
-		err = grow_late(group);
-	if (err == ERR_OK) {
-		out = (struct store_group){group->writes, group->write_count,
-					   group->events + events,
-					   group->event_count - events};
-		err = store_journal(group->store, group->lease,
-				    group->head + events, &out);
-	}
-	if (err == ERR_OVERLOADED) {
-		unlist(group);
-		return group_commit(group);
-	}
-	if (err == ERR_OK)
-		remember_late(group);
-	turn_over(group, err);
-	return err;
-}
-
-bool
-group_is_late(const struct group *group)
-{
-	return group->late_count > 0 || group->late_event_count > 0;
-}
-
-bool
-group_is_empty(const struct group *group)
-{
-	return group->undo_count == 0 && !group_has_events(group);
-}
-
-bool
-group_has_events(const struct group *group)
-{
-	return group->event_count > group->late_event_count;
-}
-
-uint64_t
-group_seq(const struct group *group)
-{
-	return group->head + group->event_count;
 }
