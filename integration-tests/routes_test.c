@@ -111,3 +111,65 @@ TEST_LIMITED(routes_are_there_after_a_restart, 60)
 		CHECK_INT(house_down(&house), 0);
 	}
 }
+
+/* Only what is asked of OpenAI fails: its key ends so. */
+#define OPENAI_IS_DOWN "status=503 auth=7f3a91"
+
+TEST_LIMITED(routes_fall_back_and_tell_the_ledger, 60)
+{
+	struct house house;
+	struct answer answer;
+	struct client client;
+	json_t *ledger, *line;
+	const char *key;
+	int events = 0;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	json_decref(tool("route", "set", MODEL, "--fallback", CLAUDE_MODEL,
+			 "--fallback", DEEPSEEK_MODEL, NULL));
+	house_up(&house);
+	chat(&answer, &house,
+	     &(struct chat){.key = key,
+			    .script = OPENAI_IS_DOWN " in=9 out=4",
+			    .headers = "Idempotency-Key: one\r\n"});
+	CHECK_INT(answer.status, 200);
+	CHECK_STR(answer_header(&answer, "x-chatello-provider"),
+		  STR("anthropic"));
+	CHECK(memmem(answer.body.p, answer.body.n, "chat.completion", 15));
+	answer_free(&answer);
+	CHECK(client_open(&client, house.public));
+	CHECK(chat_send(&client,
+			&(struct chat){.key = key,
+				       .script = OPENAI_IS_DOWN " events=3",
+				       .is_stream = true}));
+	client_head(&client, &answer);
+	CHECK_INT(answer.status, 200);
+	while (client_event(&client, &answer))
+		events += str_starts(answer.body, STR("data: {"));
+	CHECK(events >= 3);
+	answer_free(&answer);
+	client_close(&client);
+	/* What is the client's doing is nobody else's to answer. */
+	chat(&answer, &house,
+	     &(struct chat){.key = key, .script = "status=400"});
+	CHECK_INT(answer.status, 400);
+	answer_free(&answer);
+	CHECK_INT(house_down(&house), 0);
+	ledger = house_ledger();
+	CHECK_INT(json_array_size(ledger), 3);
+	line = ledger_line(ledger, "one");
+	CHECK_JSON_STR(line, "status", "settled");
+	CHECK_JSON_STR(line, "provider", "anthropic");
+	CHECK_JSON_INT(line, "input_tokens", 9);
+	CHECK_JSON_INT(line, "output_tokens", 4);
+	CHECK_JSON_INT(line, "attempts", 4);
+	CHECK_JSON_STR(line, "tries.0.provider", "openai");
+	CHECK_JSON_STR(line, "tries.0.model", MODEL);
+	CHECK_JSON_INT(line, "tries.0.status", 503);
+	CHECK_JSON_INT(line, "tries.0.calls", 3);
+	CHECK_JSON_STR(line, "tries.1.provider", "anthropic");
+	CHECK_JSON_INT(line, "tries.1.status", 200);
+	json_decref(ledger);
+}

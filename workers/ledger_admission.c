@@ -37,6 +37,8 @@ struct admission {
 	struct ledger_workspace *workspace;
 	const struct ledger_plan *plan;
 	const struct price_period *price; /* NULL: the model has none */
+	struct price_period most; /* of it and its fallbacks, if it has some */
+	int64_t fallbacks;	  /* that may be tried: a bit each */
 	struct usage_line before; /* what the request id holds already */
 	bool has_before;
 	struct str own_key; /* sealed; absent: the customer has none */
@@ -81,6 +83,51 @@ load_plan(struct admission *a)
 	return e;
 }
 
+/* One that has no price is not tried; nor is one that would be paid for by
+ * another key than the reservation says: with a customer's own key those of its
+ * provider are, without those for whose provider the customer has none. */
+static enum err
+may_fall_back(struct admission *a, const struct fallback *to, bool *out)
+{
+	const struct price_period *price;
+	struct str own_key;
+	bool is_same = str_eq(to->provider, a->in->provider);
+	enum err e = ledger_price(a->ledger, to->provider, to->model,
+				  a->context->now_ms, &price);
+
+	*out = false;
+	if (e != ERR_OK)
+		return e == ERR_MODEL_NOT_PRICED ? ERR_OK : e;
+	e = is_same ? ERR_NO_SUCH
+		    : ledger_own_key(a->ledger, a->license.customer_id,
+				     to->provider, a->context->arena, &own_key);
+	if (e != ERR_OK && e != ERR_NO_SUCH)
+		return e;
+	*out = is_same || (e == ERR_NO_SUCH && a->own_key.p == NULL);
+	if (*out)
+		prices_higher(&a->most, price, &a->most);
+	return ERR_OK;
+}
+
+static enum err
+load_fallbacks(struct admission *a)
+{
+	const struct reserve *in = a->in;
+	bool may = false;
+	enum err e = ERR_OK;
+
+	if (a->price == NULL || in->fallbacks_count == 0)
+		return ERR_OK;
+	a->most = *a->price;
+	for (uint32_t i = 0; i < in->fallbacks_count && e == ERR_OK; i++) {
+		e = may_fall_back(a, &in->fallbacks[i], &may);
+		if (may)
+			a->fallbacks |= INT64_C(1) << i;
+	}
+	a->price = &a->most;
+	return e;
+}
+
 static enum err
 load(struct admission *a)
 {
@@ -103,7 +150,9 @@ load(struct admission *a)
 		return e;
 	e = ledger_own_key(a->ledger, a->license.customer_id, in->provider,
 			   a->context->arena, &a->own_key);
-	if (e != ERR_OK && e != ERR_NO_SUCH)
+	if (e == ERR_OK || e == ERR_NO_SUCH)
+		e = load_fallbacks(a);
+	if (e != ERR_OK)
 		return e;
 	key_usage_line(&a->line_key, in->request_id, a->license.id);
 	e = load_before(a);
@@ -361,6 +410,8 @@ answer(const struct admission *a, struct reserved *out)
 	out->tokens_remaining = tokens.remaining;
 	out->tokens_reset_ms = tokens.reset_ms;
 	out->keys_version = a->ledger->keys_version;
+	if (a->fallbacks)
+		out->fallbacks = a->fallbacks;
 	if (a->own_key.p == NULL)
 		return;
 	out->own_key = a->own_key;

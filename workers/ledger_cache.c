@@ -10,8 +10,9 @@
 #define SLOTS 1024u /* a power of two */
 #define ENTRIES_MAX 512u
 #define BYTES_MAX (8u << 20)
-/* What one request may add: a workspace, a plan, two prices. */
-#define ENTRIES_ROOM 8u
+/* What one request may add: a workspace, a plan, two prices of a model and of
+ * each of its fallbacks. */
+#define ENTRIES_ROOM 16u
 #define BYTES_ROOM (256u << 10)
 
 struct slot {

@@ -163,7 +163,9 @@ ledger_rollups_move(struct ledger *ledger, const struct usage_line *before,
 	e = license_rollups_add(ledger, line->license_id, &at, &delta);
 	if (e != ERR_OK)
 		return e;
-	if (is_status(before, "reserved") || str_eq(before->model, line->model))
+	if (is_status(before, "reserved") ||
+	    (str_eq(before->model, line->model) &&
+	     str_eq(before->provider, line->provider)))
 		return model_rollups_add(ledger, line, &at, &delta);
 	/* Another model answered than was counted. */
 	sums_add(&taken, before, -1);
@@ -278,8 +280,40 @@ line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 	line->source = STR_NONE;
 	line->cost = line->price = 0;
 	line->own_key = in->own_key;
+	line->tries = in->tries;
+	line->tries_count = in->tries_count;
 	if (!str_is_empty(in->error))
 		line->error = in->error;
+}
+
+/* Who answered, where that is not who was reserved. */
+static void
+line_answered(struct usage_line *line, const struct settle *in)
+{
+	if (ledger_is_plain(in->provider))
+		line->provider = in->provider;
+	if (ledger_is_plain(in->model))
+		line->model = in->model;
+	else if (ledger_is_plain(in->asked_model))
+		line->model = in->asked_model;
+}
+
+/* By the model that was asked, which had a price. */
+static void
+observe(const struct settle *in, const struct usage_line *before,
+	const struct usage_line *after)
+{
+	struct usage_line asked;
+
+	if (!ledger_is_plain(in->provider) ||
+	    !ledger_is_plain(in->asked_model)) {
+		ledger_observe(before, after);
+		return;
+	}
+	asked = *before;
+	asked.provider = in->provider;
+	asked.model = in->asked_model;
+	ledger_observe(&asked, after);
 }
 
 static enum err
@@ -292,11 +326,14 @@ settle_line(struct context *context, const struct settle *in,
 	*after = *before;
 	line_take(after, in, context->now_ms);
 	if (is_status(after, "settled")) {
-		if (ledger_is_plain(in->model))
-			after->model = in->model;
+		line_answered(after, in);
 		after->source =
 		    str_is_empty(in->source) ? STR("provider") : in->source;
-		e = line_charge(ledger, before->model, after);
+		e = line_charge(ledger,
+				ledger_is_plain(in->asked_model)
+				    ? in->asked_model
+				    : before->model,
+				after);
 		if (e != ERR_OK)
 			return e;
 	}
@@ -305,7 +342,7 @@ settle_line(struct context *context, const struct settle *in,
 		return e;
 	e = line_move(ledger, context->arena, context->now_ms, before, after);
 	if (e == ERR_OK)
-		ledger_observe(before, after);
+		observe(in, before, after);
 	return e;
 }
 

@@ -241,3 +241,43 @@ prices_most(const struct price_period *period, int64_t prompt, int64_t output)
 	prices_charge(&dearest, &line);
 	return line.price;
 }
+
+/* --- the most of two ----------------------------------------------------- */
+
+static int64_t
+more(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* With what is absent filled in as prices_charge reads it. */
+static struct price_period
+explicit_of(const struct price_period *period)
+{
+	struct price_period all = *period;
+
+	all.input = known_or(all.input, 0);
+	all.output = known_or(all.output, 0);
+	all.cache_read = known_or(all.cache_read, all.input);
+	all.cache_write = known_or(all.cache_write, all.input);
+	all.cache_write_1h = known_or(all.cache_write_1h, all.cache_write);
+	all.per_request = known_or(all.per_request, 0);
+	all.charge_bp = known_or(all.charge_bp, 0);
+	return all;
+}
+
+void
+prices_higher(const struct price_period *a, const struct price_period *b,
+	      struct price_period *out)
+{
+	struct price_period x = explicit_of(a), y = explicit_of(b);
+
+	x.input = more(x.input, y.input);
+	x.output = more(x.output, y.output);
+	x.cache_read = more(x.cache_read, y.cache_read);
+	x.cache_write = more(x.cache_write, y.cache_write);
+	x.cache_write_1h = more(x.cache_write_1h, y.cache_write_1h);
+	x.per_request = more(x.per_request, y.per_request);
+	x.charge_bp = more(x.charge_bp, y.charge_bp);
+	*out = x;
+}

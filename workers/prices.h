@@ -45,6 +45,11 @@ enum err prices_put(struct prices *prices, const struct price_period *period,
 void prices_end(struct prices *prices, int64_t from_ms, int64_t now_ms,
 		int64_t *ended, int64_t *forgotten);
 
+/* Takes of each class the higher price, so that out's is never below either's.
+ * out may be a or b. */
+void prices_higher(const struct price_period *a, const struct price_period *b,
+		   struct price_period *out);
+
 /* Fills cost and price of the line from its tokens. The cost is the exact sum
  * of all classes, rounded up once; the price is per_request and charge_bp of
  * the cost, rounded up. See doc/decisions/014-prices.md. */

@@ -9,6 +9,7 @@
  *   proxy_ledger.c  reserve and settle, asked until the ledger has answered
  *   proxy_keys.c    which key a call gets, and what becomes of one refused
  *   proxy_call.c    the provider is called, retried, given up
+ *   proxy_fallback.c the next model of the route, when one fails
  *   proxy_breaker.c one that keeps failing is left alone for a while
  *   proxy_read.c    what the provider says: usage, texts, the end
  *   proxy_answer.c  what the client gets: head, parts with credit, the end
@@ -132,6 +133,15 @@ struct settlement {
 	int64_t first_byte_ms;
 };
 
+/* A model that may be asked for a request: the one that was meant, then its
+ * fallbacks. */
+struct job_model {
+	const struct provider_row *row;
+	struct str model;
+	char text[129];
+};
+#define JOB_MODELS_MAX (1 + ROUTE_FALLBACKS_MAX)
+
 struct job {
 	struct proxy *proxy;
 	struct job *next; /* in proxy->jobs or proxy->kept */
@@ -182,6 +192,16 @@ struct job {
 	unsigned switches;
 	int key_index; /* in the pool of key_generation */
 	uint64_t key_generation;
+
+	/* The models. */
+	struct job_model
+	    plan[JOB_MODELS_MAX]; /* filled if there are fallbacks */
+	unsigned plan_count;	  /* of the fallbacks */
+	unsigned plan_now;	  /* that is asked */
+	unsigned plan_at;	  /* the next one */
+	unsigned plan_sends;	  /* before the present model */
+	struct usage_try done[JOB_MODELS_MAX]; /* those that failed */
+	unsigned try_count;
 
 	/* The call. */
 	struct upstream_call *call;
@@ -305,6 +325,8 @@ enum err proxy_routes_take(struct proxy *proxy, struct str body);
 /* Reads in and chooses row and model. BAD_FIELD, MODEL_UNKNOWN, ...: why is in
  * failure; is_unknown: the settings may have changed since. */
 enum err proxy_read(struct proxy_asked *asked, const struct proxy *proxy);
+/* Only the first half of it: row and model are the caller's. */
+enum err proxy_read_request(struct proxy_asked *asked);
 /* Takes over why, into the arena. */
 void proxy_refuse(struct proxy_asked *asked, const struct why *why);
 bool proxy_routes_may_be_old(const struct proxy *proxy);
@@ -317,6 +339,9 @@ void proxy_routes_wake(struct proxy *proxy);
  * BAD_FIELD: a field that the provider's shape has no place for, in why. */
 enum err job_fill(struct job *job, const struct proxy_asked *asked,
 		  struct why *why);
+/* The second half of it, for another row and model. */
+enum err job_make_body(struct job *job, const struct proxy_asked *asked,
+		       struct why *why);
 
 /* --- proxy_limit.c */
 /* Admission said how much may be generated. */
@@ -372,6 +397,16 @@ enum err proxy_prove(struct context *context, const void *in_, void *out);
 /* The vendor's keys are as the ledger has them. */
 void proxy_prove_keys(struct proxy *proxy);
 void proxy_prove_fini(struct proxy *proxy);
+
+/* --- proxy_fallback.c */
+/* Finds the fallbacks of a request that is filled. */
+void job_plan(struct job *job, const struct proxy_asked *asked);
+/* Nothing was billed, and the model is not tried again. True: another one is;
+ * false: there is none. */
+bool job_fall_back(struct job *job);
+/* Those that were tried, the present one last; 0: only that one. */
+uint32_t job_tries(const struct job *job,
+		   struct usage_try tries[JOB_MODELS_MAX]);
 
 /* --- proxy_breaker.c */
 /* Whether the next call goes; false: *wait_ms until it is worth to try. Each

@@ -148,6 +148,8 @@ error_status(struct job *job)
 	}
 	if (verdict != PROVIDER_FAIL && call_again(job))
 		return;
+	if (verdict != PROVIDER_FAIL && job_fall_back(job))
+		return;
 	JOB_WARN(job, "upstream-failed", "provider=%s status=%d tries=%u",
 		 job->row->name, job->status, job->tries);
 	if (verdict == PROVIDER_LIMIT)
@@ -198,7 +200,7 @@ call_over(struct job *job, const struct upstream_end *end)
 		error_status(job);
 		return;
 	}
-	if (!end->is_sent && call_again(job))
+	if (!end->is_sent && (call_again(job) || job_fall_back(job)))
 		return;
 	JOB_WARN(job, "upstream-failed", "provider=%s tries=%u error=\"%s\"",
 		 job->row->name, job->tries, end->text);
@@ -356,6 +358,8 @@ job_call_once(void *ctx)
 		demo_answer(job);
 		return;
 	}
+	if (target == NULL && job_fall_back(job))
+		return;
 	if (target == NULL) {
 		job_fail(job, ERR_UPSTREAM_FAILED,
 			 "the provider was removed meanwhile", 0);
@@ -370,7 +374,8 @@ job_call_once(void *ctx)
 	explicit_bzero(key_header, sizeof(key_header));
 	if (err != ERR_OK) {
 		job_breaker_leaves(job);
-		job_fail(job, err, NULL, wait_ms);
+		if (err != ERR_UPSTREAM_RESTING || !job_fall_back(job))
+			job_fail(job, err, NULL, wait_ms);
 		return;
 	}
 	series_add(job_series(job), SERIES_UPSTREAM_CALLS, 1);

@@ -241,6 +241,8 @@ house_answer_reserved(struct house *house, struct bus_from *from)
 	reserved.own_key = house->own_key;
 	if (house->granted)
 		reserved.output_tokens = house->granted;
+	if (house->fallbacks)
+		reserved.fallbacks = house->fallbacks;
 	if (house->own_key.p)
 		reserved.own_key_owner = STR("cus_1");
 	answer_as(house->ledger, from, ERR_OK, &reserved_schema, &reserved);

@@ -112,6 +112,7 @@ struct house {
 	struct route_setting routes[8];
 	uint32_t routes_count;
 	struct str own_key; /* sealed; absent: none */
+	int64_t fallbacks;  /* that may be tried; 0: none */
 
 	int64_t granted; /* output tokens; 0: any */
 };

@@ -300,6 +300,8 @@ fail_without_key(struct job *job, int picked, int64_t wait_ms)
 {
 	char text[160];
 
+	if (picked == KEY_POOL_RESTING && job_fall_back(job))
+		return;
 	if (picked == KEY_POOL_RESTING) {
 		job_fail(job, ERR_KEYS_RESTING, NULL, wait_ms);
 		return;

@@ -144,6 +144,7 @@ reserve_ask(void *ctx)
 {
 	struct job *job = ctx;
 	struct proxy *proxy = job->proxy;
+	struct fallback fallbacks[ROUTE_FALLBACKS_MAX];
 	struct reserve reserve;
 	enum err err;
 
@@ -168,6 +169,11 @@ reserve_ask(void *ctx)
 	reserve.is_stream = job->is_stream;
 	reserve.keys_version = proxy->keys.version;
 	reserve.needs_own_key = !provider_has_key(&proxy->providers, job->row);
+	reserve.fallbacks = fallbacks;
+	reserve.fallbacks_count = job->plan_count;
+	for (unsigned i = 0; i < job->plan_count; i++)
+		fallbacks[i] = (struct fallback){
+		    str_of(job->plan[i + 1].row->name), job->plan[i + 1].model};
 	err = ask(job, &reserve_schema, &reserve, on_reserved);
 	if (err == ERR_OK)
 		return;
@@ -247,6 +253,7 @@ settle_ask(void *ctx)
 {
 	struct job *job = ctx;
 	const struct settlement *from = &job->settlement;
+	struct usage_try tries[JOB_MODELS_MAX];
 	struct settle settle;
 	enum err err;
 
@@ -268,6 +275,12 @@ settle_ask(void *ctx)
 	settle.latency_ms = from->latency_ms;
 	settle.first_byte_ms = from->first_byte_ms;
 	settle.own_key = job->has_own_key;
+	settle.tries = tries;
+	settle.tries_count = job_tries(job, tries);
+	if (settle.tries_count) {
+		settle.provider = str_of(job->row->name);
+		settle.asked_model = job->model;
+	}
 	if (from->error != ERR_OK)
 		settle.error = str_of(err_code(from->error));
 	err = ask(job, &settle_schema, &settle, on_settled);

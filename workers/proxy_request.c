@@ -152,6 +152,22 @@ fill_body(struct job *job, const struct request *request, struct why *why)
 }
 
 enum err
+job_make_body(struct job *job, const struct proxy_asked *asked, struct why *why)
+{
+	enum err err;
+
+	job->row = asked->row;
+	job->output = asked->request.output;
+	job->model =
+	    job_keep(job->model_text, sizeof(job->model_text), asked->model);
+	buf_reset(&job->headers);
+	buf_reset(&job->body);
+	buf_reset(&job->in);
+	err = fill_headers(job, asked->in, why);
+	return err == ERR_OK ? fill_body(job, &asked->request, why) : err;
+}
+
+enum err
 job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 {
 	const struct request *request = &asked->request;
@@ -160,18 +176,16 @@ job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 	enum err err;
 
 	job->shape = request->shape;
-	job->row = asked->row;
 	job->request_id = job_keep(
 	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
 	job->key = job_keep(job->key_text, sizeof(job->key_text), in->key);
 	job->domain =
 	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
-	job->model =
-	    job_keep(job->model_text, sizeof(job->model_text), asked->model);
 	job->is_stream = request->is_stream && !job->is_count;
 	job->is_usage_wanted = request->is_usage_wanted;
 	job->prompt_tokens = request->prompt_tokens;
-	job->output = request->output;
-	err = fill_headers(job, in, why);
-	return err == ERR_OK ? fill_body(job, request, why) : err;
+	err = job_make_body(job, asked, why);
+	if (err == ERR_OK)
+		job_plan(job, asked);
+	return err;
 }

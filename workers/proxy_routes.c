@@ -131,8 +131,8 @@ choose(struct proxy_asked *asked, const struct proxy *proxy)
 	return check_is_on(asked, proxy);
 }
 
-static enum err
-read_request(struct proxy_asked *asked)
+enum err
+proxy_read_request(struct proxy_asked *asked)
 {
 	enum request_shape shape = REQUEST_ANTHROPIC;
 	struct why why = {"", ""};
@@ -156,7 +156,7 @@ proxy_read(struct proxy_asked *asked, const struct proxy *proxy)
 	enum err err;
 
 	asked->is_unknown = false;
-	err = read_request(asked);
+	err = proxy_read_request(asked);
 	return err == ERR_OK ? choose(asked, proxy) : err;
 }
 
