@@ -18,10 +18,11 @@ static const char question[] =
  * a month that is used up does not stop them. */
 static const struct free_route {
 	const char *path;
-	bool is_refused; /* without the feature; else it shows nothing */
+	int status; /* without the feature: refused, or it shows nothing */
 } free_routes[] = {
-    {"/v1/messages/count_tokens", true},
-    {"/v1/models", false},
+    {"/v1/messages/count_tokens", 403},
+    {"/v1/models", 200},
+    {"/v1/models/{model}", 404},
 };
 
 static const struct free_route *
@@ -52,7 +53,7 @@ ask_route(const struct house *house, const struct route *route, const char *key)
 	snprintf(path, sizeof(path), "%s", route->path);
 	part = strchr(path, '{');
 	if (part)
-		snprintf(part, (size_t)(path + sizeof(path) - part), "x");
+		snprintf(part, (size_t)(path + sizeof(path) - part), MODEL);
 	snprintf(headers, sizeof(headers),
 		 "Content-Type: application/json\r\n%s%s%s",
 		 key ? "X-License-Key: " : "", key ? key : "",
@@ -111,7 +112,7 @@ TEST_LIMITED(admission_stands_before_every_provider, 90)
 		expect(&house, &routes[i], NULL, 401);
 		expect(&house, &routes[i], "CHA-AAAA-AAAA-AAAA-AAAA", 401);
 		expect(&house, &routes[i], plain,
-		       is_free && !is_free->is_refused ? 200 : 403);
+		       is_free ? is_free->status : 403);
 		if (!is_free)
 			expect(&house, &routes[i], spent, 429);
 	}
