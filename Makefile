@@ -96,9 +96,16 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
 # Unit tests: every room in one binary, the mains left out.
 ALL_ROOMS := $(LIB) $(EDGE) $(STORE) $(WORKERS) $(ANALYTICS) $(CMD)
-$(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(ALL_ROOMS)))
+$(B)/unit-tests: $(call obj,$(sort lib/test.c $(TESTS) $(FUZZERS) $(ALL_ROOMS)))
 	@echo "  ld $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(BASE_LIBS) $(ALL_LIBS) $(TEST_LIBS)
+
+# Each fuzzer is also a unit test, which replays its corpus (lib/fuzz_test.h).
+$(call obj,$(FUZZERS)): $(B)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  cc $@"
+	@$(CC) $(CFLAGS) -include lib/fuzz_test.h -DFUZZ_PATH='"$*"' \
+	  -DLLVMFuzzerTestOneInput=$(subst /,_,$*) -MMD -MP -c -o $@ $<
 
 # Integration tests: the real programs, the scripted upstream, one test binary.
 HARNESS := $(filter-out %_test.c,$(wildcard integration-tests/*.c))
@@ -182,7 +189,8 @@ asan:
 tsan:
 	+@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan unit
 
-#: make fuzz         each fuzzer over its corpus and FUZZ_RUNS new inputs
+#: make fuzz         each fuzzer over its corpus and FUZZ_RUNS new inputs; the unit
+#:                   tests replay the corpora
 FUZZ_RUNS ?= 50000
 FUZZ_FLAGS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_NAMES := $(patsubst %.c,build/fuzz/%,$(FUZZERS))
