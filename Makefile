@@ -45,7 +45,7 @@ FUZZERS := $(wildcard lib/*_fuzz.c edge/*_fuzz.c store/*_fuzz.c workers/*_fuzz.c
 INTEGRATION := $(wildcard integration-tests/*_test.c)
 
 # What is common to worker processes, and what each has for itself.
-POOL := workers/pool.c
+POOL := workers/pool.c workers/pool_main.c
 VALIDATE := $(POOL) workers/rules.c workers/prices.c workers/report.c \
   $(filter-out %_test.c,$(wildcard workers/validate*.c))
 PROXY := $(POOL) $(filter-out workers/validate%.c workers/usage.c \
