@@ -3,7 +3,7 @@ _chatello() {
 	local word=${COMP_WORDS[COMP_CWORD]} words=
 	local noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words='init up status doctor license customer plan workspace price key provider route event usage analytics man completion --help --version --conf'
+		words='init up status doctor license customer plan workspace price key provider route capture event usage analytics man completion --help --version --conf'
 	else
 	case "$noun $verb" in
 	'license issue') words="--json --help --data --email --plan --months --domain --name --workspace --cycle --price --note --trial" ;;
@@ -36,6 +36,9 @@ _chatello() {
 	'route list') words="--json --help --data" ;;
 	'route set') words="--json --help --data --model --provider --fallback" ;;
 	'route remove') words="--json --help --data" ;;
+	'capture on') words="--json --help --data --for" ;;
+	'capture show') words="--json --help --data" ;;
+	'capture off') words="--json --help --data" ;;
 	'event list') words="--json --help --data --after --type --limit --workspace" ;;
 	'event tail') words="--json --help --data --lines --follow" ;;
 	'event verify') words="--json --help --data" ;;
@@ -57,6 +60,7 @@ _chatello() {
 	'key') words='set list test remove rotate' ;;
 	'provider') words='list set remove' ;;
 	'route') words='list set remove' ;;
+	'capture') words='on show off' ;;
 	'event') words='list tail verify' ;;
 	'usage') words='show export' ;;
 	'analytics') words='show replay' ;;

@@ -76,6 +76,8 @@ OPTIONS(key_options,
 	{"enabled", "yes|no", NONE, "whether it is used"},
 	{"file",    "F",      NONE, "the key is the first line of this file; default is standard input"},
 	{"keep",    NULL,     NONE, "the key stays: only what is given changes"})
+OPTIONS(capture_options,
+	{"for", "TIME", NONE, "how long, as in 30m or 2h; at most 24h, default is 1h"})
 OPTIONS(key_name_options,
 	{"name", "N", NONE, "which of the provider's keys; default is `default`"})
 OPTIONS(provider_options,
@@ -140,6 +142,9 @@ const struct command_row command_rows[] = {
 	{"route", "list", NULL, "list what models' names mean, in the order in which they count", route_list_command, NULL},
 	{"route", "set", "NAME|PATTERN", "say which model and provider a name means, and what is tried when that fails; what is not given stays", route_set_command, route_options},
 	{"route", "remove", "NAME|PATTERN", "remove a route that was set", route_remove_command, NULL},
+	{"capture", "on", "KEY|ID", "keep what a licence's providers are asked and say, sealed, for a while, to look for a fault", capture_on_command, capture_options},
+	{"capture", "show", "KEY|ID", "show what was kept", capture_show_command, NULL},
+	{"capture", "off", "KEY|ID", "keep nothing more, and erase what was kept", capture_off_command, NULL},
 	{"event", "list", NULL, "print the log in order", event_list_command, event_options},
 	{"event", "tail", NULL, "print the last events", event_tail_command, tail_options},
 	{"event", "verify", NULL, "check every record's checksum and the log's numbers", event_verify_command, NULL},

@@ -19,6 +19,7 @@ command_fn key_set_command, key_list_command, key_test_command,
     key_remove_command, key_rotate_command;
 command_fn provider_list_command, provider_set_command, provider_remove_command;
 command_fn route_list_command, route_set_command, route_remove_command;
+command_fn capture_on_command, capture_off_command, capture_show_command;
 command_fn event_list_command, event_tail_command, event_verify_command;
 command_fn usage_show_command, usage_export_command;
 command_fn analytics_show_command, analytics_replay_command;

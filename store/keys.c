@@ -256,3 +256,34 @@ key_provider_key(struct key *key, struct str owner, struct str provider,
 	add_text(&b, provider, false);
 	add_text(&b, name, true);
 }
+
+void
+key_capture(struct key *key, struct str license_id, unsigned slot, char part,
+	    unsigned n)
+{
+	struct builder b = begin(key, KEY_CAPTURE);
+	unsigned char at[3] = {(unsigned char)slot, (unsigned char)part,
+			       (unsigned char)n};
+
+	add_text(&b, license_id, false);
+	add_bytes(&b, at, sizeof(at));
+}
+
+void
+key_capture_end(struct key *key, int64_t ends_ms, struct str license_id)
+{
+	struct builder b = begin(key, KEY_CAPTURE_END);
+
+	add_time(&b, ends_ms);
+	add_text(&b, license_id, true);
+}
+
+int64_t
+key_capture_ends(const struct key *key)
+{
+	uint64_t u = 0;
+
+	for (size_t i = 1; i <= 8 && i < key->n; i++)
+		u = u << 8 | (unsigned char)key->p[i];
+	return (int64_t)(u ^ UINT64_C(1) << 63);
+}

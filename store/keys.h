@@ -74,6 +74,14 @@ void key_price(struct key *key, struct str provider, struct str model);
 /* provider, route: the settings' rows; name STR_NONE: the prefix of all */
 void key_provider(struct key *key, struct str name);
 void key_route(struct key *key, struct str name);
+/* capture_piece: of request `slot` of a licence's capture, 'a'sked or 's'aid,
+ * its piece number n */
+void key_capture(struct key *key, struct str license_id, unsigned slot,
+		 char part, unsigned n);
+/* -> hash of the licence: captures by when they end */
+void key_capture_end(struct key *key, int64_t ends_ms, struct str license_id);
+/* The time in such a key. */
+int64_t key_capture_ends(const struct key *key);
 /* owner: "vendor" or a customer's id */
 void key_provider_key(struct key *key, struct str owner, struct str provider,
 		      struct str name);
@@ -82,6 +90,8 @@ void key_provider_key(struct key *key, struct str owner, struct str provider,
 enum key_kind {
 	KEY_META = '!',
 	KEY_ACTIVATION = 'A',
+	KEY_CAPTURE = 'D',
+	KEY_CAPTURE_END = 'G',
 	KEY_CUSTOMER = 'C',
 	KEY_CUSTOMER_EMAIL = 'E',
 	KEY_CUSTOMER_LICENSE = 'F',

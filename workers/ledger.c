@@ -347,6 +347,8 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&vendor_keys_get_schema,  &vendor_keys_schema,       ledger_vendor_keys_get},
 	{&key_next_schema,         &nothing_schema,           ledger_key_next},
 	{&key_reseal_schema,       &key_resealed_schema,      ledger_key_reseal},
+	{&capture_set_schema,      &capture_view_schema,      ledger_capture_set},
+	{&capture_put_schema,      &nothing_schema,           ledger_capture_put},
 };
 /* clang-format on */
 const size_t ledger_row_count = LEDGER_ROWS;

@@ -71,7 +71,7 @@ enum err ledger_seed(struct store *store, struct crypto *crypto, int64_t now_ms,
 		     struct why *why);
 
 /* context->state is a struct ledger *, or begins with one. */
-#define LEDGER_ROWS 23
+#define LEDGER_ROWS 25
 extern const struct worker_row ledger_rows[LEDGER_ROWS];
 extern const size_t ledger_row_count;
 
@@ -93,6 +93,10 @@ struct ledger_sweep {
 enum err ledger_close_open(struct ledger *ledger,
 			   const struct ledger_sweep *sweep, size_t *closed,
 			   int64_t *next_expiry_ms);
+/* Erases the first capture that has ended, if one has; it is to be committed.
+ */
+enum err ledger_captures_end(struct ledger *ledger, int64_t now_ms,
+			     struct arena *arena);
 /* Writes a day_closed event for each day of each workspace that ended: a day
  * is closed at the workspace's daily_at of the day behind it. *next_ms: when
  * to call again. */

@@ -412,6 +412,7 @@ answer(const struct admission *a, struct reserved *out)
 	out->keys_version = a->ledger->keys_version;
 	if (a->fallbacks)
 		out->fallbacks = a->fallbacks;
+	out->is_captured = ledger_is_captured(&a->license, now_ms);
 	if (a->own_key.p == NULL)
 		return;
 	out->own_key = a->own_key;

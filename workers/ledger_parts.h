@@ -242,6 +242,11 @@ enum err ledger_providers_get(struct ledger *ledger, struct arena *arena,
 enum err ledger_routes_get(struct ledger *ledger, struct arena *arena,
 			   struct vendor_keys *out);
 
+/* --- ledger_captures.c --------------------------------------------------- */
+
+/* Its debug capture is on, and has room. */
+bool ledger_is_captured(const struct license *license, int64_t now_ms);
+
 /* --- the groups of handlers ---------------------------------------------- */
 handler_fn ledger_reserve, ledger_settle;
 handler_fn ledger_license_issue, ledger_license_change;
@@ -249,6 +254,7 @@ handler_fn ledger_activate, ledger_deactivate;
 handler_fn ledger_plan_set;
 handler_fn ledger_workspace_set;
 handler_fn ledger_price_set, ledger_price_remove, ledger_price_import;
+handler_fn ledger_capture_set, ledger_capture_put;
 handler_fn ledger_key_next, ledger_key_reseal;
 handler_fn ledger_own_key_set, ledger_own_keys_get, ledger_own_key_remove;
 handler_fn ledger_vendor_key_set, ledger_vendor_key_remove,

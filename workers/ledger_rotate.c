@@ -9,6 +9,7 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "store/capture.h"
 #include "store/meta.h"
 #include "store/provider_key.h"
 
@@ -111,11 +112,36 @@ reseal_provider_key(struct step *step, const struct key *key)
 	return e;
 }
 
+static enum err
+reseal_capture(struct step *step, const struct key *key)
+{
+	struct ledger *ledger = step->ledger;
+	struct capture_piece piece;
+	struct str identity;
+	size_t end = key->n - 3; /* slot, part, number; see keys.h */
+	enum err e;
+
+	e = group_load(ledger->group, key, &capture_piece_schema, &piece,
+		       &step->arena);
+	if (e != ERR_OK)
+		return e;
+	identity = capture_identity(
+	    str_bytes(key->p + 1, end - 2), piece.request_id, key->p[end + 1],
+	    (unsigned char)key->p[end + 2], &step->arena);
+	if (identity.p == NULL)
+		return ERR_NO_MEMORY;
+	if (reseal(step, ledger->crypto, identity, &piece.sealed, &e))
+		e = group_put(ledger->group, key, &capture_piece_schema,
+			      &piece);
+	return e;
+}
+
 /* Every kind of record with something sealed in it. */
 static const struct sealed_kind {
 	char kind;
 	enum err (*reseal)(struct step *step, const struct key *key);
 } sealed_kinds[] = {
+    {KEY_CAPTURE, reseal_capture},
     {KEY_PROVIDER_KEY, reseal_provider_key},
     {KEY_LICENSE, reseal_license},
 };

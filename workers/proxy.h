@@ -16,6 +16,7 @@
  *   proxy_models.c  the list of models
  *   proxy_observe.c what of it goes to /metrics
  *   proxy_count.c   tokens are counted: admitted, but nothing is reserved
+ *   proxy_capture.c what is kept of a licence whose debug capture is on
  *   proxy_prove.c   keys are tried for `chatello key test`
  * Always holds: nothing goes to a provider before the reservation is answered;
  * a reserved job is settled exactly once (asked as often as it takes); a job
@@ -246,6 +247,8 @@ struct job {
 	int64_t failure_retry_ms;
 	bool may_be_billed; /* though it failed */
 
+	struct capture *capture; /* NULL: nothing is kept */
+
 	char own_key_text[PROVIDER_KEY_BYTES_MAX + 1]; /* "" = not readable */
 	char request_id_text[65];
 	char key_text[129];
@@ -390,6 +393,14 @@ bool job_key_is_in(const struct job *job, struct str text);
 /* A verdict about the key. True: it was dealt with, the job goes on with
  * another key or has ended. */
 bool job_key_refused(struct job *job, enum provider_verdict verdict);
+
+/* --- proxy_capture.c */
+/* When the reservation says so: keeps what the provider is asked. */
+void job_capture_begin(struct job *job);
+void job_capture_said(struct job *job, struct str bytes);
+/* To the ledger; once. */
+void job_capture_send(struct job *job);
+void job_capture_end(struct job *job);
 
 /* --- proxy_prove.c */
 /* A handler: tries keys of the vendor's at their providers. */

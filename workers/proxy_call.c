@@ -386,5 +386,6 @@ void
 job_call(struct job *job)
 {
 	job->called_ns = clock_mono_ns();
+	job_capture_begin(job);
 	job_call_once(job);
 }

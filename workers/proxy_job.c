@@ -107,6 +107,7 @@ job_free(struct job *job)
 	loop_timer_clear(proxy->loop, &job->step);
 	loop_timer_clear(proxy->loop, &job->watch);
 	job_translation_end(job);
+	job_capture_end(job);
 	*job->at = job->next;
 	if (job->next)
 		job->next->at = job->at;

@@ -311,6 +311,7 @@ job_settle(struct job *job)
 		settle_over(job);
 		return;
 	}
+	job_capture_send(job);
 	job->stage = JOB_SETTLING;
 	job->asks = 0;
 	if (job->is_held) {

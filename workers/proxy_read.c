@@ -181,8 +181,8 @@ read_stream(struct job *job, struct str bytes)
 
 /* --- bodies ---------------------------------------------------------- */
 
-enum upstream_take
-job_read_body(struct job *job, struct str bytes)
+static enum upstream_take
+read_body(struct job *job, struct str bytes)
 {
 	job->heard_ns = clock_mono_ns();
 	if (job->first_byte_ns == 0)
@@ -194,6 +194,16 @@ job_read_body(struct job *job, struct str bytes)
 	buf_add_str(&job->in, bytes);
 	job->is_refused = job->in.is_failed;
 	return job->is_refused ? UPSTREAM_STOP : UPSTREAM_TAKEN;
+}
+
+enum upstream_take
+job_read_body(struct job *job, struct str bytes)
+{
+	enum upstream_take take = read_body(job, bytes);
+
+	if (take != UPSTREAM_PAUSE) /* else they come again */
+		job_capture_said(job, bytes);
+	return take;
 }
 
 /* --- the settlement -------------------------------------------------- */

@@ -301,6 +301,20 @@ alarm_log(struct usage *usage, const struct store_state *state)
 			 state->disk_free_bytes);
 }
 
+/* One at a time; the next comes when this is called again. */
+static void
+captures_end(struct usage *usage)
+{
+	struct arena *arena;
+	int64_t now_ms;
+	enum err e = pool_turn(usage->pool, &now_ms, &arena);
+
+	if (e == ERR_OK)
+		e = ledger_captures_end(&usage->ledger, now_ms, arena);
+	if (e != ERR_OK)
+		log_error("capture-not-erased", "error=%s", err_code(e));
+}
+
 /* Slots of dead readers are freed, so that the file does not grow without
  * bound; the alarms are looked at. */
 static void
@@ -322,6 +336,7 @@ on_care(void *ctx)
 		metrics_set(METRIC_STORE_USED, state.used_bytes);
 		alarm_log(usage, &state);
 	}
+	captures_end(usage);
 	loop_timer_set(pool_loop(usage->pool), &usage->care, CARE_MS, on_care,
 		       usage);
 }
