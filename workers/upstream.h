@@ -56,7 +56,7 @@ enum upstream_take { UPSTREAM_TAKEN, UPSTREAM_PAUSE, UPSTREAM_STOP };
 struct upstream_end {
 	enum err err;	  /* OK, UPSTREAM_FAILED or UPSTREAM_TIMEOUT */
 	unsigned sends;	  /* requests that went onto a connection; 0: nothing
-			     left this machine */
+			     left this machine; 2 at most */
 	bool is_sent;	  /* all of the request left: it may be worked on. A
 			     kept connection that was found closed has
 			     carried nothing */

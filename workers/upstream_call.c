@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define SENDS_MAX 2 /* of one call, by curl */
 #define RECEIVE_BYTES 16384L
 #define FREE_CALLS_MAX 256u
 
@@ -47,8 +48,9 @@ on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 		      address->protocol);
 }
 
-/* Connected; the request goes out now (again, when curl found a kept
- * connection closed by the other side). */
+/* Connected; the request goes out now. Again, when curl found a kept connection
+ * closed by the other side: once, for the provider may have closed it when the
+ * request was on its way. Who closes a second one has perhaps read it. */
 static int
 on_send(void *ctx, char *ip, char *local_ip, int port, int local_port)
 {
@@ -58,6 +60,10 @@ on_send(void *ctx, char *ip, char *local_ip, int port, int local_port)
 	(void)local_ip;
 	(void)port;
 	(void)local_port;
+	if (call->sends == SENDS_MAX) {
+		call->is_refused = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	call->sends++;
 	call->is_sending = true;
 	return CURL_PREREQFUNC_OK;
@@ -299,6 +305,7 @@ call_set(struct upstream_call *call, const struct upstream_ask *ask)
 	call->handler = ask->handler;
 	call->ctx = ask->ctx;
 	call->sends = 0;
+	call->is_refused = false;
 	call->is_sending = false;
 	call->body_bytes = ask->body.n;
 	call->head_bytes = 0;
@@ -366,8 +373,8 @@ upstream_call_is_sent(const struct upstream_call *call)
 {
 	curl_off_t bytes = 0;
 
-	if (!call->is_sending)
-		return false;
+	if (!call->is_sending || call->is_refused)
+		return call->is_refused;
 	curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
 	return bytes >= (curl_off_t)call->body_bytes;
 }

@@ -39,6 +39,7 @@ struct upstream_call {
 	struct curl_slist *auth;  /* one node, in front of all others */
 	unsigned sends;
 	bool is_sending; /* on the connection that it has now */
+	bool is_refused; /* curl would have sent it once more */
 	size_t body_bytes;
 	size_t head_bytes;
 	struct upstream_head head;

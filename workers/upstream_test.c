@@ -215,6 +215,35 @@ TEST(upstream_finds_a_kept_connection_closed)
 	loop_close(setup.loop);
 }
 
+#define KEPT 4
+
+static bool
+answer_four(int fd, struct str request, unsigned nth)
+{
+	return nth <= KEPT && answer_echo(fd, request, nth);
+}
+
+/* Whoever reads requests and closes may work on them all. */
+TEST(upstream_sends_twice_at_most)
+{
+	struct seen kept[KEPT], seen;
+	struct setup setup;
+
+	setup_open(&setup, answer_four);
+	for (int i = 0; i < KEPT; i++)
+		call_begin(&setup, &kept[i], STR("{}"), STR_NONE);
+	for (int i = 0; i < KEPT; i++)
+		call_finish(&setup, &kept[i]);
+	CHECK_INT(setup.scripted.shared->connections, KEPT);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
+	CHECK_INT(seen.end.sends, 2);
+	CHECK_INT(setup.scripted.shared->requests, KEPT + 2);
+	CHECK(seen.end.is_sent);
+	setup_close(&setup);
+}
+
 /* The server takes no more of it than it has room for. */
 TEST(upstream_knows_what_was_sent)
 {
