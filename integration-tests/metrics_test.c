@@ -225,3 +225,41 @@ TEST_LIMITED(metrics_show_how_it_stands, 60)
 	client_close(&client);
 	CHECK_INT(house_down(&house), 0);
 }
+
+/* Each model that was called has its time; the ledger's line is of the last. */
+TEST_LIMITED(metrics_tell_who_answered_in_place_of_whom, 60)
+{
+	const struct exposition *page;
+	struct house house;
+	struct answer answer;
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	json_decref(tool("route", "set", DEEPSEEK_MODEL, "--fallback",
+			 CLAUDE_MODEL, NULL));
+	house_up(&house);
+	/* Only what is asked of DeepSeek fails: its key ends so. */
+	chat(&answer, &house,
+	     &(struct chat){.key = key,
+			    .model = DEEPSEEK_MODEL,
+			    .script = "status=503 auth=55be20 in=9 out=4"});
+	CHECK_INT(answer.status, 200);
+	answer_free(&answer);
+	page = metrics_of_lines(&house, &answer, 1);
+	check_sum(page, "chatello_ai_fallbacks_total",
+		  "model=\"" DEEPSEEK_MODEL "\"", NULL, 1 * MICRO);
+	check_sum(page, "chatello_ai_fallbacks_total", NULL, NULL, 1 * MICRO);
+	check_sum(page, "chatello_ai_upstream_seconds_count",
+		  "model=\"" DEEPSEEK_MODEL "\"", NULL, 1 * MICRO);
+	check_sum(page, "chatello_ai_upstream_seconds_count",
+		  "model=\"" CLAUDE_MODEL "\"", NULL, 1 * MICRO);
+	check_sum(page, "chatello_upstream_retries_total",
+		  "provider=\"deepseek\"", NULL, 2 * MICRO);
+	check_sum(page, "chatello_ai_requests_total", "provider=\"anthropic\"",
+		  "status=\"settled\"", 1 * MICRO);
+	check_against_ledger(page, "anthropic");
+	answer_free(&answer);
+	CHECK_INT(house_down(&house), 0);
+}

@@ -201,6 +201,8 @@ struct job {
 	unsigned plan_now;	  /* that is asked */
 	unsigned plan_at;	  /* the next one */
 	unsigned plan_sends;	  /* before the present model */
+	int64_t plan_called_ns;	  /* its first try */
+	bool is_observed;	  /* it is in /metrics */
 	struct usage_try done[JOB_MODELS_MAX]; /* those that failed */
 	unsigned try_count;
 
@@ -472,8 +474,8 @@ void job_answer_failure(struct job *job, enum err err, struct str message,
 void job_answer_refusal(struct job *job, enum err err, struct str body);
 
 /* --- proxy_observe.c */
-/* The provider's part is over. */
-void job_observe(const struct job *job);
+/* The part of the model that was asked last is over; once for each. */
+void job_observe(struct job *job);
 /* Sets the gauges: calls and streams that are open, the vendor's keys. */
 void proxy_observe(void *state);
 

@@ -386,6 +386,7 @@ void
 job_call(struct job *job)
 {
 	job->called_ns = clock_mono_ns();
+	job->plan_called_ns = job->called_ns;
 	job_capture_begin(job);
 	job_call_once(job);
 }

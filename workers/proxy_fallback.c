@@ -108,6 +108,8 @@ start_anew(struct job *job)
 	job->switches = 0;
 	job->has_waited_for_key = false;
 	job->plan_sends = job->sends;
+	job->plan_called_ns = clock_mono_ns();
+	job->is_observed = false;
 	loop_timer_set(job->proxy->loop, &job->step, 0, job_call_once, job);
 }
 
@@ -120,6 +122,7 @@ turn_to(struct job *job, unsigned i)
 	struct usage_try tried;
 	enum err err;
 
+	job_observe(job);
 	tell_try(job, &tried);
 	tried.model = from->model; /* its own text is made anew */
 	err = fill_again(job, to);
@@ -132,6 +135,8 @@ turn_to(struct job *job, unsigned i)
 	}
 	JOB_WARN(job, "fallback", "from=%s to=%s status=%d", from->row->name,
 		 to->row->name, job->status);
+	series_add(series_model(str_of(from->row->name), from->model),
+		   SERIES_AI_FALLBACKS, 1);
 	job->done[job->try_count++] = tried;
 	job->plan_now = i;
 	start_anew(job);

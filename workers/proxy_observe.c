@@ -9,20 +9,22 @@
 
 #define NS_PER_US 1000
 
-/* The model had a price when the request was admitted. */
+/* The model had a price when the request was admitted. One that failed is told
+ * of before the next one is asked, unless there is none. */
 void
-job_observe(const struct job *job)
+job_observe(struct job *job)
 {
 	struct series_subject *model;
 
-	if (job->sends == 0 || job->is_count)
+	if (job->is_observed || job->sends == job->plan_sends || job->is_count)
 		return;
+	job->is_observed = true;
 	model = series_model(str_of(job->row->name), job->model);
 	series_observe(model, SERIES_AI_UPSTREAM,
-		       (clock_mono_ns() - job->called_ns) / NS_PER_US);
+		       (clock_mono_ns() - job->plan_called_ns) / NS_PER_US);
 	if (job->first_token_ns)
 		series_observe(model, SERIES_AI_FIRST_TOKEN,
-			       (job->first_token_ns - job->called_ns) /
+			       (job->first_token_ns - job->plan_called_ns) /
 				   NS_PER_US);
 }
 
