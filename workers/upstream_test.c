@@ -244,6 +244,23 @@ TEST(upstream_sends_twice_at_most)
 	setup_close(&setup);
 }
 
+TEST(upstream_target_is_closed_behind_its_last_call)
+{
+	struct setup setup;
+	struct seen first, second;
+
+	setup_open(&setup, answer_echo);
+	call_begin(&setup, &first, STR("{}"), STR_NONE);
+	call_begin(&setup, &second, STR("{}"), STR_NONE);
+	upstream_target_close(setup.target);
+	upstream_abort(second.call);
+	call_finish(&setup, &first);
+	CHECK_OK(first.end.err);
+	CHECK_INT(first.status, 200);
+	target_at(&setup, setup.scripted.base);
+	setup_close(&setup);
+}
+
 /* The server takes no more of it than it has room for. */
 TEST(upstream_knows_what_was_sent)
 {
