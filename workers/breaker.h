@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BREAKER_FAILURES 10u /* in a row, until it opens */
+#define BREAKER_FAILURES 20u /* in a row, until it opens */
 #define BREAKER_REST_MS 1000 /* at first; doubled each time the probe fails */
 #define BREAKER_REST_MS_MAX 60000
 #define BREAKER_PROBE_MS 1000 /* others come again while the probe is out */
