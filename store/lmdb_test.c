@@ -436,7 +436,7 @@ TEST(a_full_journal_asks_for_a_commit)
 {
 	static char text[1500];
 	static struct store_write writes[300];
-	static char names[300][8];
+	static char names[300][16];
 	struct store_group group = {writes, 300, NULL, 0};
 	struct writer w = writer_in("store", true);
 	struct stat file;
