@@ -85,7 +85,7 @@ ledger_captures_end(struct ledger *ledger, int64_t now_ms, struct arena *arena)
 	struct license license;
 	struct str hash;
 	struct key key, at;
-	int64_t ends_ms;
+	int64_t ends_ms = 0;
 	enum err e = first_end(ledger, arena, &key, &ends_ms);
 
 	if (e != ERR_OK || key.n == 0 || ends_ms > now_ms)
