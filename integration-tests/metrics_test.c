@@ -199,14 +199,14 @@ TEST_LIMITED(metrics_show_how_it_stands, 60)
 			    .script = "status=401 retry-after-ms=60000"});
 	CHECK_INT(answer.status, 502);
 	answer_free(&answer);
-	for (int i = 0; i < 4; i++) { /* three calls each */
+	do { /* until it is left alone */
 		chat(&answer, &house,
 		     &(struct chat){.key = key,
 				    .model = CLAUDE_MODEL,
 				    .script = "status=500"});
-		CHECK(answer.status >= 502);
+		CHECK(answer.status == 502 || answer.status == 503);
 		answer_free(&answer);
-	}
+	} while (answer.status == 502);
 	page = metrics(&house, &answer);
 	check_sum(page, "chatello_provider_breaker_state",
 		  "provider=\"openai\"", NULL, 0);
