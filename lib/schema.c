@@ -88,11 +88,39 @@ encode_field(const struct schema_field *field, const void *in, struct buf *out)
 	}
 }
 
+/* A reader takes for absent what is not there. */
+static bool
+is_absent(const struct schema_field *field, const void *in)
+{
+	switch ((enum schema_kind)field->kind) {
+	case KIND_BOOL:
+		return !walk_bool(field, in);
+	case KIND_INT:
+	case KIND_TIME:
+		return walk_int(field, in) == SCHEMA_INT_NONE;
+	case KIND_STR:
+	case KIND_JSON:
+	case KIND_BIN:
+		return walk_str(field, in).p == NULL;
+	case KIND_NAMES:
+	case KIND_LIST:
+	case KIND_MAP:
+		return walk_count(field, in) == 0;
+	case KIND_SUB:
+		break;
+	}
+	return false;
+}
+
 static void
 encode(const struct schema *schema, const void *in, struct buf *out)
 {
-	mp_write_array(out, schema->field_count);
-	for (unsigned i = 0; i < schema->field_count; i++)
+	unsigned count = schema->field_count;
+
+	while (count > 1 && is_absent(&schema->fields[count - 1], in))
+		count--;
+	mp_write_array(out, count);
+	for (unsigned i = 0; i < count; i++)
 		encode_field(&schema->fields[i], in, out);
 }
 

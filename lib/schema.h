@@ -73,9 +73,9 @@ struct schema {
 	const char *help; /* one line for the documentation */
 };
 
-/* Appends to out; marks out failed when it does not fit. Absent trailing
- * fields are written as nil. Asserts the limits that the schema states: what
- * comes from the world was checked where it came in. */
+/* Appends to out; marks out failed when it does not fit. Absent fields are
+ * written as nil, those at the end not at all. Asserts the limits that the
+ * schema states: what comes from the world was checked where it came in. */
 void schema_encode(const struct schema *schema, const void *in,
 		   struct buf *out);
 

@@ -101,6 +101,35 @@ TEST(schema_refuses_every_cut)
 	tear_down();
 }
 
+TEST(schema_leaves_out_what_is_absent_at_the_end)
+{
+	struct failure in, out;
+	struct str bytes;
+
+	set_up();
+	schema_clear(&failure_schema, &in);
+	in.message = STR("no");
+	in.retry_after_ms = 5;
+	schema_encode(&failure_schema, &in, &buf);
+	bytes = buf_str(&buf);
+	CHECK_STR(bytes, STR("\x93\xa2no\xc0\x05"));
+	CHECK_OK(schema_decode(&failure_schema, bytes, &out, &arena, NULL));
+	CHECK_STR(out.message, STR("no"));
+	CHECK_INT(out.retry_after_ms, 5);
+	CHECK(out.field.p == NULL && out.line.p == NULL);
+	CHECK_INT(out.rate_limit, SCHEMA_INT_NONE);
+	/* The first one stands for itself; a text without letters is there. */
+	buf_reset(&buf);
+	schema_clear(&failure_schema, &in);
+	schema_encode(&failure_schema, &in, &buf);
+	CHECK_STR(buf_str(&buf), STR("\x91\xc0"));
+	buf_reset(&buf);
+	in.field = STR("");
+	schema_encode(&failure_schema, &in, &buf);
+	CHECK_STR(buf_str(&buf), STR("\x92\xc0\xa0"));
+	tear_down();
+}
+
 TEST(schema_is_append_only_both_ways)
 {
 	struct failure out;
