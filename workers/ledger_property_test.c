@@ -950,7 +950,7 @@ live_shortly(uint64_t first_seed)
 	{                                                                      \
 		live(n, true);                                                 \
 	}                                                                      \
-	TEST(ledger_property_short_runs_##n)                                   \
+	TEST_LIMITED(ledger_property_short_runs_##n, 240)                      \
 	{                                                                      \
 		live_shortly(n * 1000);                                        \
 	}
