@@ -336,6 +336,8 @@ settle_line(struct context *context, const struct settle *in,
 				after);
 		if (e != ERR_OK)
 			return e;
+		if (in->undelivered)
+			after->price = 0;
 	}
 	e = ledger_accounts_cap(ledger, context->arena, before, after);
 	if (e != ERR_OK)

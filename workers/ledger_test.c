@@ -704,6 +704,15 @@ TEST(ledger_price_set_prices_the_next_request)
 	CHECK_INT(settled.cost, 3600 + 2000);
 	CHECK_INT(settled.price, 5000);
 	CHECK_STR(settled.currency, STR("EUR"));
+	/* What the vendor may be billed for an answer that nobody got. */
+	ask.request_id = STR("two");
+	CHECK_OK(reserve(&house, &ask, NULL));
+	end = settlement(license.license_id, "two", "settled");
+	end.source = STR("partial");
+	end.undelivered = true;
+	CHECK_OK(settle(&house, &end, &settled));
+	CHECK_INT(settled.cost, 3600 + 2000);
+	CHECK_INT(settled.price, 0);
 	commit(&house);
 	house_close(&house);
 }

@@ -53,6 +53,8 @@
 #define PROXY_SETTLE_LINGER_MS 2      /* for a reservation to go with */
 #define PROXY_SETTLE_BACKOFF_MS 50
 #define PROXY_SETTLE_BACKOFF_MS_MAX 2000
+/* Output of an answer that says neither how much it is nor how much may be. */
+#define PROXY_GUESS_TOKENS_MAX INT64_C(131072)
 #define PROXY_HOLD_MS 2000 /* the end waits so long for the settlement */
 #define PROXY_EXPIRES_EXTRA_MS 30000 /* reservation beyond the deadline */
 #define PROXY_MARGIN_MS 100	     /* our deadline is before the asker's */
@@ -132,6 +134,7 @@ struct settlement {
 	int64_t reasoning;
 	int64_t latency_ms;
 	int64_t first_byte_ms;
+	bool is_undelivered; /* nothing of it reached the client */
 };
 
 /* A model that may be asked for a request: the one that was meant, then its

@@ -281,6 +281,7 @@ settle_ask(void *ctx)
 		settle.provider = str_of(job->row->name);
 		settle.asked_model = job->model;
 	}
+	settle.undelivered = from->is_undelivered;
 	if (from->error != ERR_OK)
 		settle.error = str_of(err_code(from->error));
 	err = ask(job, &settle_schema, &settle, on_settled);

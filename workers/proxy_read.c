@@ -220,6 +220,25 @@ at_most(int64_t n, int64_t max)
 	return n < max ? n : max;
 }
 
+/* What came, in tokens. The bytes of a JSON answer that nobody could read are
+ * not all text: they count for no more than the answer may have had. */
+static int64_t
+estimate(const struct job *job)
+{
+	int64_t most = job->output.tokens, choices = job->output.choices;
+
+	if (job->is_sse)
+		return request_estimate_tokens(job->text_bytes);
+	if (job_has_grant(job))
+		most = job->reserved.output_tokens;
+	if (most == SCHEMA_INT_NONE || most > PROXY_GUESS_TOKENS_MAX)
+		most = PROXY_GUESS_TOKENS_MAX;
+	if (choices != SCHEMA_INT_NONE && choices > 0 &&
+	    __builtin_mul_overflow(most, choices, &most))
+		most = INT64_MAX;
+	return at_most(request_estimate_tokens(job->text_bytes), most);
+}
+
 /* Disjoint classes: what was read from or written to a cache is no fresh
  * input. Of a stream that was cut, the provider's last word on the output may
  * be an early one: what came is counted too. */
@@ -229,7 +248,7 @@ settlement_count(struct job *job, bool is_partial)
 	const struct provider_usage *usage = &job->usage;
 	struct settlement *out = &job->settlement;
 	int64_t prompt = known_or(usage->prompt, job->prompt_tokens);
-	int64_t came = request_estimate_tokens(job->text_bytes);
+	int64_t came = estimate(job);
 
 	out->cache_read = at_most(known_or(usage->cache_read, 0), prompt);
 	out->cache_write =
@@ -301,11 +320,14 @@ job_fail(struct job *job, enum err err, const char *message,
 	bool is_consumed = may_be_billed(job);
 	/* Our own limits are not what stopped it. */
 	enum err said = err == ERR_RATE_LIMITED ? ERR_UPSTREAM_FAILED : err;
+	bool is_undelivered;
 
 	series_add(job_series(job), SERIES_UPSTREAM_ERRORS, 1);
+	is_undelivered = !job->is_sse || job->text_bytes == 0;
 	if (is_consumed && !job->is_sse && !job->is_said_failed)
 		job->text_bytes = job->in.n; /* nothing better is known */
 	job_settlement(job, is_consumed ? "partial" : NULL, said);
+	job->settlement.is_undelivered = is_undelivered;
 	job->may_be_billed = is_consumed;
 	job_answer_failure(job, err, str_of(message), retry_after_ms);
 	job_settle(job);

@@ -307,16 +307,18 @@ TEST(proxy_tries_a_429_again_and_then_says_when)
 /* The provider may bill what it had begun to answer. */
 TEST(proxy_json_that_breaks_is_partial)
 {
-	static const struct {
+	const int64_t half = request_estimate_tokens(sizeof(HALF_ANSWER) - 1);
+	const struct {
 		const char *body;
-		size_t bytes; /* of the answer that were read, at least */
+		int64_t tokens; /* of output */
 	} rows[] = {
-	    {"{\"model\":\"gpt-halfjson\"," MESSAGES "}",
-	     sizeof(HALF_ANSWER) - 1},
-	    {"{\"model\":\"gpt-halfclosed\"," MESSAGES "}",
-	     sizeof(HALF_ANSWER) - 1},
+	    {"{\"model\":\"gpt-halfjson\"," MESSAGES "}", half},
+	    {"{\"model\":\"gpt-halfclosed\"," MESSAGES "}", half},
 	    {"{\"model\":\"gpt-headonly\"," MESSAGES "}", 0},
-	    {"{\"model\":\"gpt-flood\"," MESSAGES "}", 8000000},
+	    {"{\"model\":\"gpt-flood\"," MESSAGES "}", PROXY_GUESS_TOKENS_MAX},
+	    {"{\"model\":\"gpt-flood\",\"max_tokens\":50," MESSAGES "}", 50},
+	    {"{\"model\":\"gpt-flood\",\"max_tokens\":50,\"n\":3," MESSAGES "}",
+	     150},
 	};
 	struct house house;
 	struct reply reply;
@@ -333,10 +335,8 @@ TEST(proxy_json_that_breaks_is_partial)
 		CHECK_STR(house.settle.error, STR("UPSTREAM_FAILED"));
 		CHECK_INT(house.settle.input_tokens,
 			  house.reserve.input_tokens);
-		CHECK(house.settle.output_tokens >=
-		      request_estimate_tokens(rows[i].bytes));
-		CHECK((house.settle.output_tokens == 0) ==
-		      (rows[i].bytes == 0));
+		CHECK_INT(house.settle.output_tokens, rows[i].tokens);
+		CHECK(house.settle.undelivered);
 		buf_fini(&reply.body);
 	}
 	house_close(&house);

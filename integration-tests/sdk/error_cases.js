@@ -166,9 +166,9 @@ const errorCases = [
 
   {
     name: 'a provider that keeps failing',
-    asks: 10,
+    asks: 20,
     async run(it) {
-      for (let i = 0; i < 4; i++)
+      for (let i = 0; i < 7; i++)
         await it.fails(it.stream('#up status=500'), 500);
       const error = await it.fails(
           it.ask('Hi'), 500, /left alone/, {code: 'UPSTREAM_RESTING'});
@@ -176,7 +176,7 @@ const errorCases = [
       assert.equal(error.status, 503);
       assert.ok(error.headers.get('retry-after') <= 60);
     },
-    ledger: areFailed(5),
+    ledger: areFailed(8),
     isAlone: true
   },
 
