@@ -388,6 +388,9 @@ enum err proxy_key_next(struct context *context, const void *in_, void *out);
 /* Takes the customer's key out of the reservation, if one is in it. */
 void job_own_key(struct job *job, const struct reserved *reserved);
 #define PROXY_KEY_HEADER_BYTES (PROVIDER_KEY_BYTES_MAX + 64u)
+/* The reservation told of a change of keys and providers that is being asked
+ * for: the job goes on behind it, or without it after PROXY_ASK_MS. */
+bool job_waits_for_news(struct job *job);
 /* The header of the next call's key. False: there is none now; the job waits
  * for one, or has ended. */
 bool job_key_take(struct job *job, char header[PROXY_KEY_HEADER_BYTES]);

@@ -354,6 +354,8 @@ job_call_once(void *ctx)
 	job_read_reset(job);
 	job->tries++;
 	job->heard_ns = clock_mono_ns();
+	if (job_waits_for_news(job))
+		return;
 	if (job->row->is_inside) {
 		demo_answer(job);
 		return;

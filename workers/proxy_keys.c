@@ -280,7 +280,8 @@ header_write(const struct job *job, const char *key,
 		 key);
 }
 
-/* A key may have come since: it is being asked for. Once, and not for long. */
+/* A key may have come or gone since: they are being asked for. Once, and not
+ * for long. */
 static bool
 wait_for_key(struct job *job)
 {
@@ -293,6 +294,13 @@ wait_for_key(struct job *job)
 	loop_timer_set(job->proxy->loop, &job->step, PROXY_ASK_MS,
 		       job_call_once, job);
 	return true;
+}
+
+bool
+job_waits_for_news(struct job *job)
+{
+	return job->reserved.keys_version != job->proxy->keys.version &&
+	       wait_for_key(job);
 }
 
 static void

@@ -68,6 +68,7 @@ check_is_on(struct proxy_asked *asked, const struct proxy *proxy)
 {
 	if (provider_is_on(&proxy->providers, asked->row))
 		return ERR_OK;
+	asked->is_unknown = true; /* it may have been switched on since */
 	return refuse(asked->failure, ERR_MODEL_UNKNOWN, "model",
 		      arena_printf(asked->arena,
 				   "%s only answers while no provider is "
