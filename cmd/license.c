@@ -35,6 +35,7 @@ static const struct column view_columns[] = {
     {"currency", "currency", FORM_PLAIN},
     {"created", "created_at", FORM_PLAIN},
     {"expires", "expires_at", FORM_PLAIN},
+    {"cancels at its end", "cancels_at_end", FORM_PLAIN},
     {"note", "note", FORM_PLAIN},
     {NULL, NULL, FORM_PLAIN},
 };

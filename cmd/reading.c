@@ -238,6 +238,7 @@ reading_license_view(struct reading *reading, struct str hash, int64_t now_ms,
 	out->created_at = license.created_at;
 	out->expires_at = subscription.ends_at;
 	out->note = license.note;
+	out->cancels_at_end = subscription.cancels_at_end;
 	return ERR_OK;
 }
 

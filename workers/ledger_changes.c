@@ -238,6 +238,7 @@ view(const struct change *change, struct license_view *out)
 	out->created_at = l->created_at;
 	out->expires_at = s->ends_at;
 	out->note = l->note;
+	out->cancels_at_end = s->cancels_at_end;
 }
 
 static enum err

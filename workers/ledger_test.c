@@ -523,6 +523,7 @@ TEST(ledger_license_lifecycle)
 
 	CHECK_OK(
 	    change(&house, license.license_id, "cancel", none, true, &view));
+	CHECK(view.cancels_at_end);
 	CHECK_STR(view.status, STR("active"));
 	CHECK_INT(commit(&house), 1);
 	CHECK_OK(

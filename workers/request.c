@@ -277,6 +277,20 @@ thinking_of(const struct reading *reading)
 	return n + 1;
 }
 
+/* What is counted by it has to be a number. */
+static enum err
+check_number(const struct reading *reading, enum member member)
+{
+	struct json_value value = reading->members[member];
+
+	if (value.raw.p == NULL || value.type == JSON_NULL ||
+	    number_of(reading, member) != SCHEMA_INT_NONE)
+		return ERR_OK;
+	return why_field(reading->why, ERR_BAD_FIELD, member_names[member],
+			 "%s must be a whole number from 1",
+			 member_names[member]);
+}
+
 /* Of two names for the output whichever says more: the provider takes one. */
 static void
 take_output(const struct reading *reading)
@@ -315,6 +329,12 @@ take_all(const struct reading *reading)
 	take_output(reading);
 	if (out->shape == REQUEST_CHAT)
 		return take_chat(reading);
+	if ((err = check_number(reading, MEMBER_MAX_TOKENS)) != ERR_OK ||
+	    (err = check_number(reading, MEMBER_MAX_COMPLETION_TOKENS)) !=
+		ERR_OK ||
+	    (out->shape == REQUEST_OPENAI &&
+	     (err = check_number(reading, MEMBER_N)) != ERR_OK))
+		return err;
 	if (out->model.p == NULL)
 		return why_field(reading->why, ERR_BAD_FIELD, "model",
 				 "model is missing: name one of /v1/models");

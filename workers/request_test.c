@@ -199,6 +199,15 @@ TEST(request_refuses_wrong_fields)
 		      "max_tokens");
 	check_refused(
 	    REQUEST_OPENAI,
+	    STR("{\"model\":\"m\"," MESSAGES ",\"max_completion_tokens\":-1}"),
+	    "max_completion_tokens");
+	check_refused(REQUEST_OPENAI,
+		      STR("{\"model\":\"m\"," MESSAGES ",\"n\":\"2\"}"), "n");
+	check_refused(REQUEST_ANTHROPIC,
+		      STR("{\"model\":\"m\"," MESSAGES ",\"max_tokens\":1e20}"),
+		      "max_tokens");
+	check_refused(
+	    REQUEST_OPENAI,
 	    STR("{\"model\":\"m\"," MESSAGES ",\"stream_options\":true}"),
 	    "stream_options");
 }
