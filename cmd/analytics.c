@@ -79,7 +79,6 @@ analytics_show_command(struct command *command, struct why *why)
 	struct str from, to;
 	struct daily_row *rows;
 	struct reading reading;
-	struct output output;
 	size_t count;
 	enum err e;
 
@@ -99,12 +98,8 @@ analytics_show_command(struct command *command, struct why *why)
 				   why);
 	if (e != ERR_OK)
 		return e;
-	output_open(&output, command, &daily_row_schema, columns);
-	for (size_t i = 0; i < count && e == ERR_OK; i++)
-		e = output_row(&output, &rows[i], why);
-	if (output_close(&output, why) != ERR_OK && e == ERR_OK)
-		e = ERR_IO;
-	return e;
+	return output_rows(command, &daily_row_schema, columns, rows, count,
+			   why);
 }
 
 enum err

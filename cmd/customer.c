@@ -44,21 +44,15 @@ static const struct column license_columns[] = {
 };
 
 static enum err
-list_one(struct output *output, struct str bytes, struct why *why)
+list_one(void *ctx, const void *record, struct why *why)
 {
+	const struct customer *customer = record;
+	struct output *output = ctx;
 	struct str want = command_str(output->command, "workspace");
-	struct customer customer;
-	struct arena arena;
-	enum err e = ERR_OK;
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&customer_schema, bytes, &customer, &arena, NULL) !=
-	    ERR_OK)
-		e = ERR_STORE_CORRUPT;
-	else if (want.p == NULL || str_eq(want, customer.workspace))
-		e = output_row(output, &customer, why);
-	arena_fini(&arena);
-	return e;
+	if (want.p && !str_eq(want, customer->workspace))
+		return ERR_OK;
+	return output_row(output, customer, why);
 }
 
 enum err
@@ -66,26 +60,18 @@ customer_list_command(struct command *command, struct why *why)
 {
 	struct reading reading;
 	struct output output;
-	struct store_row row;
-	struct pages pages;
 	struct key prefix;
-	enum err e, close_err;
+	enum err e = reading_open_filtered(&reading, command, why);
 
-	e = reading_open_filtered(&reading, command, why);
 	if (e != ERR_OK)
 		return e;
 	key_customer(&prefix, STR_NONE);
-	pages_open(&pages, reading.store, &prefix);
 	output_open(&output, command, &customer_schema, list_columns);
-	while (pages_next(&pages, &row, &e)) {
-		e = list_one(&output, row.value, why);
-		if (e != ERR_OK)
-			break;
-	}
-	close_err = output_close(&output, why);
-	pages_close(&pages);
+	e = reading_each(&reading, &prefix, &customer_schema, list_one, &output,
+			 why);
+	e = output_close(&output, e, why);
 	reading_close(&reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }
 
 /* An id, or the id that belongs to an address in the workspace. */
@@ -187,21 +173,12 @@ static enum err
 print_view(struct command *command, const struct customer_view *view,
 	   struct why *why)
 {
-	struct output output;
-	enum err e = ERR_OK;
-
 	output_object(command, &customer_view_schema, show_columns, view);
 	if (command->is_json)
 		return ERR_OK;
 	buf_add_char(&command->out, '\n');
-	output_open(&output, command, &license_view_schema, license_columns);
-	for (uint32_t i = 0; i < view->licenses_count && e == ERR_OK; i++)
-		e = output_row(&output, &view->licenses[i], why);
-	if (e != ERR_OK) {
-		output_close(&output, NULL);
-		return e;
-	}
-	return output_close(&output, why);
+	return output_rows(command, &license_view_schema, license_columns,
+			   view->licenses, view->licenses_count, why);
 }
 
 enum err

@@ -204,7 +204,7 @@ doctor_command(struct command *command, struct why *why)
 	check_ports(&doctor);
 	check_providers(&doctor);
 	reading_close(&doctor.reading);
-	e = output_close(&doctor.output, why);
+	e = output_close(&doctor.output, ERR_OK, why);
 	if (e == ERR_OK && doctor.bad)
 		e = why_set(
 		    why, ERR_CONFLICT,

@@ -228,11 +228,10 @@ listing_open(struct listing *listing, struct command *command, struct why *why)
 static enum err
 listing_close(struct listing *listing, enum err e, struct why *why)
 {
-	enum err close_err = output_close(&listing->output, why);
-
+	e = output_close(&listing->output, e, why);
 	arena_fini(&listing->arena);
 	reading_close(&listing->reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }
 
 enum err

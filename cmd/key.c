@@ -151,25 +151,16 @@ key_remove_command(struct command *command, struct why *why)
 /* --- list ---------------------------------------------------------------- */
 
 static enum err
-list_one(struct output *output, struct str bytes, struct why *why)
+list_one(void *output, const void *record_, struct why *why)
 {
-	struct vendor_key_view view;
-	struct provider_key record;
-	struct arena arena;
-	enum err e = ERR_STORE_CORRUPT;
+	const struct provider_key *record = record_;
+	struct vendor_key_view view = {
+	    record->provider,	record->name,	 record->masked_key,
+	    record->weight,	record->enabled, record->created_at,
+	    record->updated_at,
+	};
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&provider_key_schema, bytes, &record, &arena, NULL) ==
-	    ERR_OK) {
-		view = (struct vendor_key_view){
-		    record.provider,   record.name,    record.masked_key,
-		    record.weight,     record.enabled, record.created_at,
-		    record.updated_at,
-		};
-		e = output_row(output, &view, why);
-	}
-	arena_fini(&arena);
-	return e;
+	return output_row(output, &view, why);
 }
 
 enum err
@@ -177,42 +168,21 @@ key_list_command(struct command *command, struct why *why)
 {
 	struct reading reading;
 	struct output output;
-	struct store_row row;
-	struct pages pages;
 	struct key key;
-	enum err e, close_err;
+	enum err e = reading_open(&reading, &command->conf, why);
 
-	e = reading_open(&reading, &command->conf, why);
 	if (e != ERR_OK)
 		return e;
 	key_provider_key(&key, PROVIDER_KEY_VENDOR, STR_NONE, STR_NONE);
-	pages_open(&pages, reading.store, &key);
 	output_open(&output, command, &vendor_key_view_schema, list_columns);
-	while (e == ERR_OK && pages_next(&pages, &row, &e))
-		e = list_one(&output, row.value, why);
-	close_err = output_close(&output, why);
-	pages_close(&pages);
+	e = reading_each(&reading, &key, &provider_key_schema, list_one,
+			 &output, why);
+	e = output_close(&output, e, why);
 	reading_close(&reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }
 
 /* --- test ---------------------------------------------------------------- */
-
-static enum err
-tested_print(struct command *command, const struct keys_tested *tested,
-	     unsigned *bad, struct why *why)
-{
-	struct output output;
-	enum err e = ERR_OK, close_err;
-
-	output_open(&output, command, &key_tested_schema, tested_columns);
-	for (uint32_t i = 0; i < tested->keys_count && e == ERR_OK; i++) {
-		*bad += !str_eq(tested->keys[i].outcome, STR("ok"));
-		e = output_row(&output, &tested->keys[i], why);
-	}
-	close_err = output_close(&output, why);
-	return e != ERR_OK ? e : close_err;
-}
 
 /* Only a proxy opens keys and connects outward: it must run. */
 enum err
@@ -234,7 +204,10 @@ key_test_command(struct command *command, struct why *why)
 			       &keys_tested_schema, &out, CLIENT_DEADLINE_MS,
 			       why);
 	if (e == ERR_OK)
-		e = tested_print(command, &out, &bad, why);
+		e = output_rows(command, &key_tested_schema, tested_columns,
+				out.keys, out.keys_count, why);
+	for (uint32_t i = 0; e == ERR_OK && i < out.keys_count; i++)
+		bad += !str_eq(out.keys[i].outcome, STR("ok"));
 	if (e == ERR_OK && bad)
 		e = why_set(why, ERR_UPSTREAM_FAILED,
 			    "%u of %u keys did not pass: see their lines", bad,

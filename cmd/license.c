@@ -239,7 +239,7 @@ license_list_command(struct command *command, struct why *why)
 	struct store_row row;
 	struct pages pages;
 	struct key prefix;
-	enum err e, close_err;
+	enum err e;
 
 	if (!status_is_known(command_str(command, "status")))
 		return command_misused(command, why,
@@ -258,10 +258,10 @@ license_list_command(struct command *command, struct why *why)
 		if (e != ERR_OK)
 			break;
 	}
-	close_err = output_close(&output, why);
+	e = output_close(&output, e, why);
 	pages_close(&pages);
 	reading_close(&reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }
 
 /* --- verify ----------------------------------------------------------------

@@ -258,16 +258,31 @@ output_flush(struct output *output, struct why *why)
 }
 
 enum err
-output_close(struct output *output, struct why *why)
+output_close(struct output *output, enum err e, struct why *why)
 {
-	enum err e = ERR_OK;
+	enum err close_err = ERR_OK;
 
 	if (!output->command->is_json && output->row_count)
-		e = print_block(output, why);
+		close_err = print_block(output, e == ERR_OK ? why : NULL);
 	else if (!output->command->is_json && !output->has_titles)
 		buf_add_z(&output->command->out, "none\n");
 	buf_fini(&output->cells);
-	return e;
+	return e != ERR_OK ? e : close_err;
+}
+
+enum err
+output_rows(struct command *command, const struct schema *schema,
+	    const struct column *columns, const void *rows, size_t count,
+	    struct why *why)
+{
+	const char *row = rows;
+	struct output output;
+	enum err e = ERR_OK;
+
+	output_open(&output, command, schema, columns);
+	for (size_t i = 0; i < count && e == ERR_OK; i++, row += schema->size)
+		e = output_row(&output, row, why);
+	return output_close(&output, e, why);
 }
 
 void

@@ -40,8 +40,13 @@ void output_open(struct output *output, struct command *command,
 enum err output_row(struct output *output, const void *row, struct why *why);
 /* What was gathered leaves now. */
 enum err output_flush(struct output *output, struct why *why);
-/* Prints what is left and frees. */
-enum err output_close(struct output *output, struct why *why);
+/* Prints what is left and frees. Returns e, what went wrong before; else what
+ * goes wrong here. */
+enum err output_close(struct output *output, enum err e, struct why *why);
+/* All of it: an array of records. */
+enum err output_rows(struct command *command, const struct schema *schema,
+		     const struct column *columns, const void *rows,
+		     size_t count, struct why *why);
 
 /* One record: a JSON object, or a line `title  value` for each column that is
  * there. */

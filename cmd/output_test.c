@@ -37,7 +37,7 @@ TEST(output_aligns_characters_and_defuses_controls)
 	row.price = SCHEMA_INT_NONE;
 	row.note = STR_NONE;
 	CHECK_OK(output_row(&output, &row, &why));
-	CHECK_OK(output_close(&output, &why));
+	CHECK_OK(output_close(&output, ERR_OK, &why));
 	CHECK_STR(buf_str(&command.out), STR("NAME   PRICE  NOTE\n"
 					     "\xc3\xa8\xc3\xa9      7.99  "
 					     "a?[2Jb?c\n"

@@ -48,35 +48,28 @@ fill(const struct plan *plan, struct str currency, struct plan_view *view)
 	view->archived = plan->archived;
 }
 
-static enum err
-list_one(struct output *output, struct str bytes, struct str currency,
-	 struct why *why)
-{
-	struct plan_view view;
-	struct arena arena;
-	struct plan plan;
-	enum err e;
+struct listing {
+	struct output output;
+	struct str currency;
+};
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&plan_schema, bytes, &plan, &arena, NULL) == ERR_OK) {
-		fill(&plan, currency, &view);
-		e = output_row(output, &view, why);
-	} else {
-		e = ERR_STORE_CORRUPT;
-	}
-	arena_fini(&arena);
-	return e;
+static enum err
+list_one(void *ctx, const void *plan, struct why *why)
+{
+	struct listing *listing = ctx;
+	struct plan_view view;
+
+	fill(plan, listing->currency, &view);
+	return output_row(&listing->output, &view, why);
 }
 
 static enum err
 list(struct command *command, struct reading *reading, struct why *why)
 {
 	struct workspace workspace;
-	struct output output;
-	struct store_row row;
-	struct pages pages;
+	struct listing listing;
 	struct key key;
-	enum err e, close_err;
+	enum err e;
 
 	key_workspace(&key, reading_workspace(command));
 	e = reading_load(reading, &key, &workspace_schema, &workspace,
@@ -84,16 +77,10 @@ list(struct command *command, struct reading *reading, struct why *why)
 	if (e != ERR_OK)
 		return e == ERR_NO_SUCH ? ERR_WORKSPACE_UNKNOWN : e;
 	key_plan(&key, workspace.code, STR_NONE);
-	pages_open(&pages, reading->store, &key);
-	output_open(&output, command, &plan_view_schema, columns);
-	while (pages_next(&pages, &row, &e)) {
-		e = list_one(&output, row.value, workspace.currency, why);
-		if (e != ERR_OK)
-			break;
-	}
-	close_err = output_close(&output, why);
-	pages_close(&pages);
-	return e != ERR_OK ? e : close_err;
+	listing.currency = workspace.currency;
+	output_open(&listing.output, command, &plan_view_schema, columns);
+	e = reading_each(reading, &key, &plan_schema, list_one, &listing, why);
+	return output_close(&listing.output, e, why);
 }
 
 enum err

@@ -80,26 +80,20 @@ list_period(struct listing *listing, const struct price *price,
 }
 
 static enum err
-list_one(struct listing *listing, struct str bytes, struct why *why)
+list_one(void *ctx, const void *record, struct why *why)
 {
 	const struct price_period *counts;
+	const struct price *price = record;
+	struct listing *listing = ctx;
 	struct prices prices;
-	struct arena arena;
-	struct price price;
-	enum err e = ERR_STORE_CORRUPT;
+	enum err e = ERR_OK;
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&price_schema, bytes, &price, &arena, NULL) ==
-	    ERR_OK) {
-		e = ERR_OK;
-		prices_load(&price, &prices);
-		counts = prices_at(&prices, listing->at_ms);
-		for (unsigned i = 0; i < prices.count && e == ERR_OK; i++)
-			if (listing->is_all || &prices.periods[i] == counts)
-				e = list_period(listing, &price,
-						&prices.periods[i], why);
-	}
-	arena_fini(&arena);
+	prices_load(price, &prices);
+	counts = prices_at(&prices, listing->at_ms);
+	for (unsigned i = 0; i < prices.count && e == ERR_OK; i++)
+		if (listing->is_all || &prices.periods[i] == counts)
+			e = list_period(listing, price, &prices.periods[i],
+					why);
 	return e;
 }
 
@@ -109,11 +103,9 @@ list(struct command *command, struct reading *reading, struct why *why)
 	struct listing listing = {.at_ms = clock_wall_ms(),
 				  .is_all = command_has(command, "all")};
 	struct workspace workspace;
-	struct store_row row;
-	struct pages pages;
 	const char *zone;
 	struct key key;
-	enum err e, close_err;
+	enum err e;
 
 	e = reading_zone(reading, command, &zone, why);
 	if (e == ERR_OK)
@@ -127,13 +119,9 @@ list(struct command *command, struct reading *reading, struct why *why)
 		return e;
 	listing.currency = workspace.currency;
 	key_price(&key, STR_NONE, STR_NONE);
-	pages_open(&pages, reading->store, &key);
 	output_open(&listing.output, command, &price_view_schema, list_columns);
-	while (e == ERR_OK && pages_next(&pages, &row, &e))
-		e = list_one(&listing, row.value, why);
-	close_err = output_close(&listing.output, why);
-	pages_close(&pages);
-	return e != ERR_OK ? e : close_err;
+	e = reading_each(reading, &key, &price_schema, list_one, &listing, why);
+	return output_close(&listing.output, e, why);
 }
 
 enum err

@@ -87,25 +87,16 @@ list_built_in(struct output *output, const struct conf *conf, struct why *why)
 }
 
 static enum err
-list_one(struct output *output, struct str bytes, struct why *why)
+list_one(void *output, const void *record_, struct why *why)
 {
-	struct provider_view view;
-	struct provider record;
-	struct arena arena;
-	enum err e = ERR_STORE_CORRUPT;
+	const struct provider *record = record_;
+	struct provider_view view = {
+	    record->name,	   record->base_url, record->auth,
+	    record->default_model, STR("settings"),  record->created_at,
+	    record->updated_at,
+	};
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&provider_schema, bytes, &record, &arena, NULL) ==
-	    ERR_OK) {
-		view = (struct provider_view){
-		    record.name,	  record.base_url, record.auth,
-		    record.default_model, STR("settings"), record.created_at,
-		    record.updated_at,
-		};
-		e = output_row(output, &view, why);
-	}
-	arena_fini(&arena);
-	return e;
+	return output_row(output, &view, why);
 }
 
 enum err
@@ -113,22 +104,18 @@ provider_list_command(struct command *command, struct why *why)
 {
 	struct reading reading;
 	struct output output;
-	struct store_row row;
-	struct pages pages;
 	struct key key;
-	enum err e, close_err;
+	enum err e = reading_open(&reading, &command->conf, why);
 
-	e = reading_open(&reading, &command->conf, why);
 	if (e != ERR_OK)
 		return e;
 	key_provider(&key, STR_NONE);
-	pages_open(&pages, reading.store, &key);
 	output_open(&output, command, &provider_view_schema, list_columns);
 	e = list_built_in(&output, &command->conf, why);
-	while (e == ERR_OK && pages_next(&pages, &row, &e))
-		e = list_one(&output, row.value, why);
-	close_err = output_close(&output, why);
-	pages_close(&pages);
+	if (e == ERR_OK)
+		e = reading_each(&reading, &key, &provider_schema, list_one,
+				 &output, why);
+	e = output_close(&output, e, why);
 	reading_close(&reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }

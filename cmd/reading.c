@@ -11,6 +11,7 @@
 
 #define DIR_BYTES 4096
 #define PAGE_BYTES_MAX (4u << 20)
+#define RECORD_BYTES_MAX 65536u /* decoded */
 
 /* Commits what a ledger journalled that is no longer there; one that runs does
  * so itself, soon. */
@@ -153,6 +154,42 @@ pages_next(struct pages *pages, struct store_row *row, enum err *e)
 		return false;
 	*row = pages->rows[pages->at++];
 	return true;
+}
+
+static enum err
+read_record(const struct schema *schema, struct str bytes, reading_fn *fn,
+	    void *ctx, struct why *why)
+{
+	struct arena arena;
+	void *record;
+	enum err e = ERR_NO_MEMORY;
+
+	arena_init(&arena, RECORD_BYTES_MAX);
+	record = arena_alloc(&arena, schema->size);
+	if (record)
+		e = schema_decode(schema, bytes, record, &arena, NULL);
+	if (e == ERR_OK)
+		e = fn(ctx, record, why);
+	else if (e != ERR_NO_MEMORY)
+		e = ERR_STORE_CORRUPT;
+	arena_fini(&arena);
+	return e;
+}
+
+enum err
+reading_each(struct reading *reading, const struct key *prefix,
+	     const struct schema *schema, reading_fn *fn, void *ctx,
+	     struct why *why)
+{
+	struct store_row row;
+	struct pages pages;
+	enum err e = ERR_OK;
+
+	pages_open(&pages, reading->store, prefix);
+	while (e == ERR_OK && pages_next(&pages, &row, &e))
+		e = read_record(schema, row.value, fn, ctx, why);
+	pages_close(&pages);
+	return e;
 }
 
 /* --- licences and workspaces ---------------------------------------------- */

@@ -48,6 +48,14 @@ void pages_close(struct pages *pages);
  * failed. */
 bool pages_next(struct pages *pages, struct store_row *row, enum err *e);
 
+/* A record of a list; it lives until the call returns. */
+typedef enum err reading_fn(void *ctx, const void *record, struct why *why);
+/* Calls fn for each record whose key has the prefix, in order, until one fails.
+ */
+enum err reading_each(struct reading *reading, const struct key *prefix,
+		      const struct schema *schema, reading_fn *fn, void *ctx,
+		      struct why *why);
+
 /* The hash under which a licence is found, from its id or its key. */
 enum err reading_license_hash(struct reading *reading, struct command *command,
 			      struct str id_or_key,

@@ -147,15 +147,14 @@ print_all(struct command *command, const struct listed *listed, struct why *why)
 {
 	struct route_view view;
 	struct output output;
-	enum err e = ERR_OK, close_err;
+	enum err e = ERR_OK;
 
 	output_open(&output, command, &route_view_schema, list_columns);
 	for (unsigned i = 0; i < listed->routes.count && e == ERR_OK; i++) {
 		fill(listed, &listed->routes.rows[i], &view);
 		e = output_row(&output, &view, why);
 	}
-	close_err = output_close(&output, why);
-	return e != ERR_OK ? e : close_err;
+	return output_close(&output, e, why);
 }
 
 enum err

@@ -121,7 +121,6 @@ enum err
 status_command(struct command *command, struct why *why)
 {
 	struct house_status status;
-	struct output output;
 	enum err e = gather(command, &status, why);
 
 	if (e != ERR_OK)
@@ -132,8 +131,6 @@ status_command(struct command *command, struct why *why)
 	output_object(command, &store_status_schema, store_columns,
 		      &status.store);
 	buf_add_char(&command->out, '\n');
-	output_open(&output, command, &process_state_schema, process_columns);
-	for (uint32_t i = 0; i < status.processes_count && e == ERR_OK; i++)
-		e = output_row(&output, &status.processes[i], why);
-	return output_close(&output, why) == ERR_OK ? e : ERR_IO;
+	return output_rows(command, &process_state_schema, process_columns,
+			   status.processes, status.processes_count, why);
 }

@@ -63,15 +63,14 @@ print_sums(struct command *command, const struct usage_report *report,
 		e = output_row(&output, &month, why);
 	for (uint32_t i = 0; i < report->days_count && e == ERR_OK; i++)
 		e = output_row(&output, &report->days[i], why);
-	return output_close(&output, why) == ERR_OK ? e : ERR_IO;
+	return output_close(&output, e, why);
 }
 
 static enum err
 print_report(struct command *command, const struct usage_report *report,
 	     struct why *why)
 {
-	struct output output;
-	enum err e = ERR_OK;
+	enum err e;
 
 	if (command->is_json) {
 		output_object(command, &usage_report_schema, NULL, report);
@@ -80,11 +79,10 @@ print_report(struct command *command, const struct usage_report *report,
 	output_object(command, &license_brief_schema, license_columns,
 		      &report->license);
 	buf_add_char(&command->out, '\n');
-	output_open(&output, command, &limit_usage_schema, limit_columns);
-	for (uint32_t i = 0; i < report->limits_count && e == ERR_OK; i++)
-		e = output_row(&output, &report->limits[i], why);
-	if (output_close(&output, why) != ERR_OK || e != ERR_OK)
-		return ERR_IO;
+	e = output_rows(command, &limit_usage_schema, limit_columns,
+			report->limits, report->limits_count, why);
+	if (e != ERR_OK)
+		return e;
 	buf_add_char(&command->out, '\n');
 	return print_sums(command, report, why);
 }
@@ -212,34 +210,26 @@ csv_line(struct buf *out, const struct usage_line *line)
 }
 
 static enum err
-export_one(const struct export *export, struct str bytes, struct why *why)
+export_one(void *ctx, const void *record, struct why *why)
 {
+	const struct export *export = ctx;
+	const struct usage_line *line = record;
 	struct command *command = export->command;
 	struct str workspace = command_str(command, "workspace");
 	struct str license = command_str(command, "license");
-	struct usage_line line;
-	struct arena arena;
-	enum err e;
 
-	arena_init(&arena, 65536);
-	e = schema_decode(&usage_line_schema, bytes, &line, &arena, NULL);
-	if (e != ERR_OK) {
-		e = ERR_STORE_CORRUPT;
-	} else if (line.reserved_at >= export->from_ms &&
-		   line.reserved_at < export->to_ms &&
-		   (workspace.p == NULL || str_eq(workspace, line.workspace)) &&
-		   (license.p == NULL || str_eq(license, line.license_id))) {
-		if (export->is_csv) {
-			csv_line(&command->out, &line);
-		} else {
-			schema_print_json(&usage_line_schema, &line,
-					  &command->out);
-			buf_add_char(&command->out, '\n');
-		}
-		e = command_flush_large(command, why);
+	if (line->reserved_at < export->from_ms ||
+	    line->reserved_at >= export->to_ms ||
+	    (workspace.p && !str_eq(workspace, line->workspace)) ||
+	    (license.p && !str_eq(license, line->license_id)))
+		return ERR_OK;
+	if (export->is_csv) {
+		csv_line(&command->out, line);
+	} else {
+		schema_print_json(&usage_line_schema, line, &command->out);
+		buf_add_char(&command->out, '\n');
 	}
-	arena_fini(&arena);
-	return e;
+	return command_flush_large(command, why);
 }
 
 static enum err
@@ -265,8 +255,6 @@ usage_export_command(struct command *command, struct why *why)
 {
 	struct export export;
 	struct reading reading;
-	struct store_row row;
-	struct pages pages;
 	struct key prefix;
 	enum err e;
 
@@ -278,13 +266,8 @@ usage_export_command(struct command *command, struct why *why)
 	if (export.is_csv)
 		csv_titles(&command->out);
 	key_usage_line(&prefix, STR_NONE, STR_NONE);
-	pages_open(&pages, reading.store, &prefix);
-	while (pages_next(&pages, &row, &e)) {
-		e = export_one(&export, row.value, why);
-		if (e != ERR_OK)
-			break;
-	}
-	pages_close(&pages);
+	e = reading_each(&reading, &prefix, &usage_line_schema, export_one,
+			 &export, why);
 	reading_close(&reading);
 	return e;
 }

@@ -79,28 +79,18 @@ command_limits(struct command *command, uint32_t max, struct limit **limits,
  */
 
 static enum err
-list_one(struct output *output, struct str bytes, struct why *why)
+list_one(void *output, const void *record, struct why *why)
 {
-	struct workspace workspace;
-	struct workspace_view view;
-	struct arena arena;
-	enum err e = ERR_STORE_CORRUPT;
+	const struct workspace *workspace = record;
+	struct workspace_view view = {.code = workspace->code,
+				      .name = workspace->name,
+				      .currency = workspace->currency,
+				      .timezone = workspace->timezone,
+				      .enforcement = workspace->enforcement,
+				      .limits = workspace->limits,
+				      .limits_count = workspace->limits_count};
 
-	arena_init(&arena, 65536);
-	if (schema_decode(&workspace_schema, bytes, &workspace, &arena, NULL) ==
-	    ERR_OK) {
-		view = (struct workspace_view){
-		    .code = workspace.code,
-		    .name = workspace.name,
-		    .currency = workspace.currency,
-		    .timezone = workspace.timezone,
-		    .enforcement = workspace.enforcement,
-		    .limits = workspace.limits,
-		    .limits_count = workspace.limits_count};
-		e = output_row(output, &view, why);
-	}
-	arena_fini(&arena);
-	return e;
+	return output_row(output, &view, why);
 }
 
 enum err
@@ -108,25 +98,18 @@ workspace_list_command(struct command *command, struct why *why)
 {
 	struct reading reading;
 	struct output output;
-	struct store_row row;
-	struct pages pages;
 	struct key key;
-	enum err e = reading_open(&reading, &command->conf, why), close_err;
+	enum err e = reading_open(&reading, &command->conf, why);
 
 	if (e != ERR_OK)
 		return e;
 	key_workspace(&key, STR_NONE);
-	pages_open(&pages, reading.store, &key);
 	output_open(&output, command, &workspace_view_schema, columns);
-	while (pages_next(&pages, &row, &e)) {
-		e = list_one(&output, row.value, why);
-		if (e != ERR_OK)
-			break;
-	}
-	close_err = output_close(&output, why);
-	pages_close(&pages);
+	e = reading_each(&reading, &key, &workspace_schema, list_one, &output,
+			 why);
+	e = output_close(&output, e, why);
 	reading_close(&reading);
-	return e != ERR_OK ? e : close_err;
+	return e;
 }
 
 /* --- set -------------------------------------------------------------------
