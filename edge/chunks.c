@@ -35,20 +35,10 @@ wrong(struct chunks *chunks, const char *fault)
 	chunks->fault = fault;
 }
 
-/* -1: it is none. */
-static int
-digit_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void
 take_size(struct chunks *chunks, char c)
 {
-	int digit = digit_of(c);
+	int digit = str_hex_digit(c);
 
 	if (digit >= 0 && chunks->digits < CHUNKS_DIGITS_MAX) {
 		chunks->digits++;

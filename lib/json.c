@@ -14,7 +14,7 @@ scan_escape(const char *at, const char *end)
 		if (end - at < 6)
 			return NULL;
 		for (int i = 2; i < 6; i++)
-			if (hex_digit(at[i]) < 0)
+			if (str_hex_digit(at[i]) < 0)
 				return NULL;
 		return at + 6;
 	}

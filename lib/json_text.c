@@ -39,7 +39,7 @@ unit_at(const char *at, const char *end, uint32_t *unit)
 		return false;
 	*unit = 0;
 	for (int i = 2; i < 6; i++)
-		*unit = *unit << 4 | (uint32_t)hex_digit(at[i]);
+		*unit = *unit << 4 | (uint32_t)str_hex_digit(at[i]);
 	return true;
 }
 

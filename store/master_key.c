@@ -170,24 +170,12 @@ master_keys_replace(const char *path, const struct master_keys *keys,
 
 /* --- reading ------------------------------------------------------------- */
 
-static int
-digit_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool
 parse_line(const char *text, unsigned char key[MASTER_KEY_BYTES])
 {
 	for (size_t i = 0; i < MASTER_KEY_BYTES; i++) {
-		int high = digit_of(text[2 * i]);
-		int low = digit_of(text[2 * i + 1]);
+		int high = str_hex_digit(text[2 * i]);
+		int low = str_hex_digit(text[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -24,9 +24,7 @@ check_meta(struct ledger *ledger, struct why *why)
 	arena_init(&arena, SCRATCH_BYTES_MAX);
 	e = meta_unlock(ledger->store, ledger->crypto, &arena, &meta, why);
 	if (e == ERR_OK)
-		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
-					   ? 0
-					   : meta.keys_version;
+		ledger_keys_take(ledger, &meta);
 	arena_fini(&arena);
 	return e;
 }

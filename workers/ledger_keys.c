@@ -322,6 +322,13 @@ vendor_scan(struct ledger *ledger, struct arena *arena, struct store_row *rows,
 			  VENDOR_KEYS_MAX, arena, rows, count);
 }
 
+void
+ledger_keys_take(struct ledger *ledger, const struct meta *meta)
+{
+	ledger->keys_version =
+	    meta->keys_version == SCHEMA_INT_NONE ? 0 : meta->keys_version;
+}
+
 enum err
 ledger_keys_read(struct ledger *ledger)
 {
@@ -335,9 +342,7 @@ ledger_keys_read(struct ledger *ledger)
 		e = crypto_unlock(ledger->crypto, meta.key_check,
 				  meta.find_key);
 	if (e == ERR_OK)
-		ledger->keys_version = meta.keys_version == SCHEMA_INT_NONE
-					   ? 0
-					   : meta.keys_version;
+		ledger_keys_take(ledger, &meta);
 	arena_fini(&arena);
 	return e;
 }

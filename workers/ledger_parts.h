@@ -217,6 +217,8 @@ enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 /* Reads from the store what it says of keys: ledger->keys_version, and (when
  * there is a crypto) which master key seals. */
 enum err ledger_keys_read(struct ledger *ledger);
+/* The version that the store's first record says. */
+void ledger_keys_take(struct ledger *ledger, const struct meta *meta);
 /* What a proxy is told has changed: it is to ask again. */
 enum err ledger_keys_raise(struct context *context);
 

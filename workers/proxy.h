@@ -364,6 +364,8 @@ bool job_cut(struct job *job);
 
 /* --- proxy_ledger.c */
 void job_reserve(struct job *job);
+/* The answer to who asks for admission is no: so is the job's. */
+void job_not_admitted(struct job *job, const struct bus_answer *answer);
 /* Takes job->settlement to the ledger, at once when an answer waits for it;
  * the job may be gone behind it. */
 void job_settle(struct job *job);
@@ -476,8 +478,9 @@ void job_release(struct job *job);
 /* Ends the answer with a failure; a text longer than the field is cut. */
 void job_answer_failure(struct job *job, enum err err, struct str message,
 			int64_t retry_after_ms);
-/* A refusal that another worker worded. */
-void job_answer_refusal(struct job *job, enum err err, struct str body);
+/* The job ends with a refusal that is worded already: a failure, encoded, or
+ * nothing. It may be gone behind it. */
+void job_refuse(struct job *job, enum err err, struct str body);
 
 /* --- proxy_observe.c */
 /* The part of the model that was asked last is over; once for each. */

@@ -260,12 +260,12 @@ job_answer_failure(struct job *job, enum err err, struct str message,
 }
 
 void
-job_answer_refusal(struct job *job, enum err err, struct str body)
+job_refuse(struct job *job, enum err err, struct str body)
 {
-	if (job->from == NULL)
-		return;
-	if (body.n == 0 || err == ERR_MALFORMED)
+	job->stage = JOB_SETTLED;
+	if (job->from && (body.n == 0 || err == ERR_MALFORMED))
 		job_answer_failure(job, err, STR_NONE, 0);
-	else
+	else if (job->from)
 		answer_last(job, err, body);
+	job_check(job);
 }

@@ -41,11 +41,7 @@ on_admitted(void *ctx, const struct bus_answer *answer)
 
 	job->ask_id = 0;
 	if (answer->err != ERR_OK || !admitted_take(job, answer->body)) {
-		job->stage = JOB_SETTLED;
-		job_answer_refusal(
-		    job, answer->err == ERR_OK ? ERR_MALFORMED : answer->err,
-		    answer->body);
-		job_check(job);
+		job_not_admitted(job, answer);
 		return;
 	}
 	job->stage = JOB_CALLING;

@@ -111,6 +111,13 @@ reserved_take(struct job *job, struct str body)
 	return err == ERR_OK;
 }
 
+void
+job_not_admitted(struct job *job, const struct bus_answer *answer)
+{
+	job_refuse(job, answer->err == ERR_OK ? ERR_MALFORMED : answer->err,
+		   answer->body);
+}
+
 static void
 on_reserved(void *ctx, const struct bus_answer *answer)
 {
@@ -122,11 +129,7 @@ on_reserved(void *ctx, const struct bus_answer *answer)
 		return;
 	}
 	if (answer->err != ERR_OK || !reserved_take(job, answer->body)) {
-		job->stage = JOB_SETTLED;
-		job_answer_refusal(
-		    job, answer->err == ERR_OK ? ERR_MALFORMED : answer->err,
-		    answer->body);
-		job_check(job);
+		job_not_admitted(job, answer);
 		return;
 	}
 	job->asks = 0;

@@ -187,12 +187,9 @@ fail(struct job *job, enum err err, const struct failure *failure)
 {
 	struct buf *scratch = &job->proxy->scratch;
 
-	job->stage = JOB_SETTLED;
 	buf_reset(scratch);
 	schema_encode(&failure_schema, failure, scratch);
-	job_answer_refusal(job, err,
-			   scratch->is_failed ? STR_NONE : buf_str(scratch));
-	job_check(job);
+	job_refuse(job, err, scratch->is_failed ? STR_NONE : buf_str(scratch));
 }
 
 static void
