@@ -29,7 +29,6 @@
 #include "lib/series.h"
 #include "lib/trace.h"
 #include "store/crypto.h"
-#include "workers/breaker.h"
 #include "workers/key_pool.h"
 #include "workers/pool.h"
 #include "workers/providers/providers.h"
@@ -85,7 +84,6 @@ struct proxy {
 	struct upstream *upstream;
 	struct providers providers;
 	struct proxy_keys keys;
-	struct breaker breakers[PROVIDERS_ALL];
 	struct routes routes;
 	struct arena routes_arena; /* what they point into */
 	int64_t routes_asked_ms;   /* for a name; 0 = never */
@@ -244,6 +242,7 @@ struct job {
 	size_t out_at;
 	struct buf tail; /* behind the settlement */
 	bool is_head_sent;
+	bool has_passed;  /* some of the answer went to the client */
 	bool is_begun;	  /* as a stream, before the provider said anything */
 	bool is_complete; /* nothing more comes into out */
 	bool is_held;	  /* the end waits for the settlement */

@@ -50,6 +50,7 @@ send_part(struct job *job, struct str bytes, bool is_last)
 	struct buf *scratch = &job->proxy->scratch;
 	struct ai_head head;
 
+	job->has_passed |= bytes.n > 0;
 	if (!job->is_head_sent) {
 		head_fill(job, bytes, &head);
 		buf_reset(scratch);

@@ -10,7 +10,7 @@
 static struct breaker *
 breaker_of(const struct job *job)
 {
-	return &job->proxy->breakers[job->row->index];
+	return &job->proxy->providers.breakers[job->row->index];
 }
 
 bool
@@ -46,5 +46,6 @@ job_breaker_leaves(struct job *job)
 enum breaker_state
 proxy_breaker_state(const struct proxy *proxy, unsigned provider)
 {
-	return breaker_state(&proxy->breakers[provider], clock_mono_ms());
+	return breaker_state(&proxy->providers.breakers[provider],
+			     clock_mono_ms());
 }

@@ -50,6 +50,13 @@ provide_stream(int fd, struct str request)
 	}
 	scripted_sse_head(fd);
 	scripted_chunk(fd, STR(": keep-alive\n\n"));
+	if (text_has(request, "gpt-thinks")) {
+		scripted_chunk(fd, STR("data: {\"choices\":[{\"index\":0,"
+				       "\"delta\":{\"content\":null,"
+				       "\"reasoning_content\":\"so many "
+				       "thoughts\"}}]}\n\n"));
+		return false;
+	}
 	scripted_chunk(fd, STR(DELTA("one ")));
 	if (text_has(request, "gpt-endless")) {
 		for (int i = 0; i < 50; i++)
@@ -182,6 +189,11 @@ provide(int fd, struct str request, unsigned nth)
 		scripted_send(fd, STR("HTTP/1.1 200 OK\r\nContent-Type: "
 				      "application/json\r\nContent-Length: "
 				      "1000\r\n\r\n"));
+	else if (text_has(request, "gpt-nochoice"))
+		scripted_answer(fd, 200, json, "",
+				STR("{\"id\":\"a\",\"model\":\"m\",\"choices\":"
+				    "[],\"usage\":{\"prompt_tokens\":7,"
+				    "\"completion_tokens\":5}}"));
 	else if (text_has(request, "gpt-halfclosed"))
 		scripted_answer(fd, 200, json, "", STR(HALF_ANSWER));
 	else if (text_has(request, "gpt-error"))

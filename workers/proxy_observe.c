@@ -61,7 +61,8 @@ proxy_observe(void *state)
 		    providers_at(&proxy->providers, i);
 		struct series_subject *provider;
 
-		if (!provider_is_on(&proxy->providers, row))
+		/* One that was removed may still have calls. */
+		if (row->is_inside)
 			continue;
 		provider = series_provider(str_of(row->name));
 		series_set(provider, SERIES_UPSTREAM_OPEN, 0);

@@ -313,6 +313,16 @@ may_be_billed(const struct job *job)
 	return job->is_sse || job->is_coded || body.n == 0 || body.p[0] == '{';
 }
 
+/* Nothing of what was generated reached the client, or will. */
+static bool
+is_undelivered(const struct job *job)
+{
+	bool passes = job->is_head_sent && job->out.n > job->out_at;
+
+	return !job->is_sse || job->text_bytes == 0 ||
+	       (!job->has_passed && !passes);
+}
+
 void
 job_fail(struct job *job, enum err err, const char *message,
 	 int64_t retry_after_ms)
@@ -320,14 +330,14 @@ job_fail(struct job *job, enum err err, const char *message,
 	bool is_consumed = may_be_billed(job);
 	/* Our own limits are not what stopped it. */
 	enum err said = err == ERR_RATE_LIMITED ? ERR_UPSTREAM_FAILED : err;
-	bool is_undelivered;
+	bool is_free = is_undelivered(job);
 
 	series_add(job_series(job), SERIES_UPSTREAM_ERRORS, 1);
-	is_undelivered = !job->is_sse || job->text_bytes == 0;
-	if (is_consumed && !job->is_sse && !job->is_said_failed)
+	if (is_consumed && !job->is_sse && !job->is_said_failed &&
+	    job->text_bytes == 0)
 		job->text_bytes = job->in.n; /* nothing better is known */
 	job_settlement(job, is_consumed ? "partial" : NULL, said);
-	job->settlement.is_undelivered = is_undelivered;
+	job->settlement.is_undelivered = is_free;
 	job->may_be_billed = is_consumed;
 	job_answer_failure(job, err, str_of(message), retry_after_ms);
 	job_settle(job);
@@ -373,7 +383,7 @@ stream_end(struct job *job, enum err err)
 	job_settle(job);
 }
 
-/* What the client gets of it, which is billed whatever becomes of it here. */
+/* What the client gets of it. */
 static enum err
 pass_body(struct job *job)
 {
@@ -395,6 +405,16 @@ pass_body(struct job *job)
 			       &job->out);
 	arena_fini(&arena);
 	return err;
+}
+
+/* It was read, and is billed, but cannot be passed on. */
+static void
+refuse_read(struct job *job, enum err err)
+{
+	job->settlement.error = err;
+	job->settlement.is_undelivered = true;
+	job->may_be_billed = true;
+	job_answer_failure(job, err, STR_NONE, 0);
 }
 
 static void
@@ -450,7 +470,7 @@ body_end(struct job *job, enum err err)
 	if (err == ERR_OK)
 		job_answer_end(job, job->shape == REQUEST_CHAT);
 	else
-		job_answer_failure(job, err, STR_NONE, 0);
+		refuse_read(job, err);
 	job_settle(job);
 }
 

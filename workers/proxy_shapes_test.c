@@ -237,6 +237,49 @@ TEST(shapes_anthropic_to_openai_stream)
 
 /* --- streams that break --------------------------------------------------- */
 
+/* It was generated, is billed, and cannot be said in the client's shape. */
+TEST(shapes_answer_that_cannot_be_translated_is_not_charged)
+{
+	struct house house;
+	struct reply reply;
+
+	house_open(&house);
+	house_ask_whole(
+	    &house, &reply, "anthropic",
+	    STR("{\"model\":\"gpt-nochoice\",\"max_tokens\":9," MESSAGES "}"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+	CHECK(reply.failure.may_be_billed);
+	house_turn_until_settled(&house, 1);
+	CHECK_STR(house.settle.status, STR("settled"));
+	CHECK_STR(house.settle.error, STR("UPSTREAM_FAILED"));
+	CHECK_INT(house.settle.output_tokens, 5);
+	CHECK(house.settle.undelivered);
+	buf_fini(&reply.body);
+	house_close(&house);
+}
+
+/* /api/chat shows no thoughts: nothing came of this stream. */
+TEST(shapes_thoughts_that_nobody_saw_are_not_charged)
+{
+	struct house house;
+	struct reply reply;
+
+	house_open(&house);
+	house_ask_whole(&house, &reply, "chat", OPENAI_STREAM("gpt-thinks"));
+	CHECK_ERR(reply.err, ERR_UPSTREAM_FAILED);
+	house_turn_until_settled(&house, 1);
+	CHECK_STR(house.settle.source, STR("partial"));
+	CHECK(house.settle.output_tokens > 0);
+	CHECK(house.settle.undelivered);
+	buf_fini(&reply.body);
+	house_ask_whole(&house, &reply, "openai", OPENAI_STREAM("gpt-thinks"));
+	house_turn_until_settled(&house, 2);
+	CHECK(text_has(buf_str(&reply.body), "thoughts"));
+	CHECK(!house.settle.undelivered);
+	buf_fini(&reply.body);
+	house_close(&house);
+}
+
 TEST(shapes_stream_that_breaks_is_partial)
 {
 	static const struct {

@@ -496,6 +496,9 @@ request_clamp(struct json_value root, const char *name, int64_t max,
 		if (!str_eq(key, STR("max_tokens")) &&
 		    !str_eq(key, STR("max_completion_tokens")))
 			continue;
+		/* null is as good as absent; it is not the name to say it by */
+		if (value.type == JSON_NULL && !str_eq(key, str_of(name)))
+			continue;
 		is_there = true;
 		if (!is_too_much(value, max))
 			continue;

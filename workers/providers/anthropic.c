@@ -8,19 +8,6 @@
  */
 #include "workers/providers/providers.h"
 
-static void
-take_tokens(struct json_value value, int64_t *out)
-{
-	int64_t n;
-
-	if (value.type != JSON_NUMBER)
-		return;
-	if (json_int(value, &n) && n >= 0 && n <= PROVIDER_TOKENS_MAX)
-		*out = n;
-	else
-		*out = PROVIDER_TOKENS_NONE;
-}
-
 /* --- usage ---------------------------------------------------------------- */
 
 struct classes {
@@ -88,9 +75,9 @@ read_cache_creation(struct json_value value, struct classes *out)
 		return;
 	while (json_next_member(&walk, &key, &tokens)) {
 		if (str_eq(key, STR("ephemeral_5m_input_tokens")))
-			take_tokens(tokens, &out->write_5m);
+			provider_take_tokens(tokens, &out->write_5m);
 		else if (str_eq(key, STR("ephemeral_1h_input_tokens")))
-			take_tokens(tokens, &out->write_1h);
+			provider_take_tokens(tokens, &out->write_1h);
 	}
 }
 
@@ -107,19 +94,19 @@ read_usage(struct json_value value, struct provider_usage *usage)
 		return;
 	while (json_next_member(&walk, &key, &tokens)) {
 		if (str_eq(key, STR("input_tokens"))) {
-			take_tokens(tokens, &classes.fresh);
+			provider_take_tokens(tokens, &classes.fresh);
 		} else if (str_eq(key, STR("cache_read_input_tokens"))) {
-			take_tokens(tokens, &classes.read);
+			provider_take_tokens(tokens, &classes.read);
 		} else if (str_eq(key, STR("cache_creation_input_tokens"))) {
-			take_tokens(tokens, &classes.write);
+			provider_take_tokens(tokens, &classes.write);
 			has_write = tokens.type == JSON_NUMBER;
 		} else if (str_eq(key, STR("cache_creation"))) {
 			read_cache_creation(tokens, &classes);
 		} else if (str_eq(key, STR("output_tokens"))) {
-			take_tokens(tokens, &usage->output);
+			provider_take_tokens(tokens, &usage->output);
 		} else if (str_eq(key, STR("output_tokens_details")) &&
 			   json_get(tokens, STR("thinking_tokens"), &detail)) {
-			take_tokens(detail, &usage->reasoning);
+			provider_take_tokens(detail, &usage->reasoning);
 		}
 	}
 	if (!has_write && classes.write_5m != PROVIDER_TOKENS_NONE)

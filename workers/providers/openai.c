@@ -8,19 +8,6 @@
 
 #define FAILED_FINISH STR("\"insufficient_system_resource\"") /* DeepSeek */
 
-static void
-take_tokens(struct json_value value, int64_t *out)
-{
-	int64_t n;
-
-	if (value.type != JSON_NUMBER)
-		return;
-	if (json_int(value, &n) && n >= 0 && n <= PROVIDER_TOKENS_MAX)
-		*out = n;
-	else
-		*out = PROVIDER_TOKENS_NONE;
-}
-
 /* One member of a details object: prompt_tokens_details.cached_tokens. */
 static void
 take_detail(struct json_value details, struct str name, int64_t *out)
@@ -28,7 +15,7 @@ take_detail(struct json_value details, struct str name, int64_t *out)
 	struct json_value value;
 
 	if (details.type == JSON_OBJECT && json_get(details, name, &value))
-		take_tokens(value, out);
+		provider_take_tokens(value, out);
 }
 
 static void
@@ -40,11 +27,11 @@ read_usage(struct json_value usage, struct provider_usage *out)
 
 	while (json_next_member(&walk, &key, &value)) {
 		if (str_eq(key, STR("prompt_tokens")))
-			take_tokens(value, &out->prompt);
+			provider_take_tokens(value, &out->prompt);
 		else if (str_eq(key, STR("completion_tokens")))
-			take_tokens(value, &out->output);
+			provider_take_tokens(value, &out->output);
 		else if (str_eq(key, STR("prompt_cache_hit_tokens")))
-			take_tokens(value, &out->cache_read);
+			provider_take_tokens(value, &out->cache_read);
 		else if (str_eq(key, STR("prompt_tokens_details"))) {
 			take_detail(value, STR("cached_tokens"),
 				    &out->cache_read);

@@ -59,6 +59,19 @@ provider_usage_clear(struct provider_usage *usage)
 	    PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE, PROVIDER_TOKENS_NONE};
 }
 
+void
+provider_take_tokens(struct json_value value, int64_t *out)
+{
+	int64_t n;
+
+	if (value.type != JSON_NUMBER)
+		return;
+	if (json_int(value, &n) && n >= 0 && n <= PROVIDER_TOKENS_MAX)
+		*out = n;
+	else
+		*out = PROVIDER_TOKENS_NONE;
+}
+
 bool
 provider_usage_is_whole(const struct provider_usage *usage)
 {
@@ -128,6 +141,7 @@ targets_close(struct providers *providers, unsigned index)
 	providers->targets[index] = NULL;
 	providers->counters[index] = NULL;
 	providers->listers[index] = NULL;
+	providers->breakers[index] = (struct breaker){0};
 }
 
 enum err

@@ -11,6 +11,7 @@
 #include "lib/conf.h"
 #include "lib/json.h"
 #include "lib/msg.h"
+#include "workers/breaker.h"
 #include "workers/sse.h"
 #include "workers/upstream.h"
 
@@ -29,6 +30,9 @@ struct provider_usage {
 	int64_t reasoning;
 };
 void provider_usage_clear(struct provider_usage *usage);
+/* A field of it: a number that cannot be makes it unknown, what is no number
+ * changes nothing. */
+void provider_take_tokens(struct json_value value, int64_t *out);
 /* Both prompt and output were counted. */
 bool provider_usage_is_whole(const struct provider_usage *usage);
 
@@ -118,6 +122,7 @@ struct providers {
 	struct upstream_target *targets[PROVIDERS_ALL];
 	struct upstream_target *counters[PROVIDERS_ALL]; /* of tokens */
 	struct upstream_target *listers[PROVIDERS_ALL];	 /* of models */
+	struct breaker breakers[PROVIDERS_ALL]; /* closed for a new address */
 	struct provider_slot slots[PROVIDER_SLOTS];
 	unsigned slot_count;
 };
