@@ -155,7 +155,7 @@ group_journal(struct group *group)
 	struct store_group out;
 	enum err err;
 
-	if (group_is_empty(group))
+	if (group_is_empty(group) && !is_grown(group))
 		return ERR_OK;
 	if (is_late_full(group))
 		return group_commit(group);

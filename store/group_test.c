@@ -393,6 +393,29 @@ TEST(what_was_journalled_is_loaded_and_committed_once)
 	tear_down();
 }
 
+/* Turns that only read, since all of it was refused, do not grow for ever. */
+TEST(what_was_read_is_forgotten_without_a_write)
+{
+	struct key key = named("a");
+	struct str first, again;
+	char name[16];
+
+	set_up();
+	put("a", "1");
+	CHECK_OK(group_commit(group));
+	CHECK_OK(group_load_bytes(group, &key, &first, &arena));
+	for (unsigned i = 0; i <= GROUP_KEPT; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		CHECK(seen(name).p == NULL);
+	}
+	CHECK_OK(group_journal(group));
+	put("n1", "3"); /* takes the place of what was forgotten */
+	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
+	CHECK(again.p != first.p);
+	CHECK_STR(again, STR("1"));
+	tear_down();
+}
+
 /* Behind the limits a journalled group is committed, and nothing is lost. */
 TEST(what_is_late_has_its_limits)
 {

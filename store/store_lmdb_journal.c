@@ -286,10 +286,12 @@ read_file(const struct lmdb *lmdb, struct file *file)
 		file->n += n > 0 ? (size_t)n : 0;
 	}
 	close(fd);
-	if (file->bytes && n >= 0)
+	if (file->bytes == NULL)
+		return ERR_NO_MEMORY;
+	if (n >= 0)
 		return ERR_OK;
 	free(file->bytes);
-	return file->bytes ? ERR_UNAVAILABLE : ERR_NO_MEMORY;
+	return ERR_UNAVAILABLE;
 }
 
 /* A record of this lease begins at `at`, whole and sound. */

@@ -147,8 +147,9 @@ ledger_commit(struct ledger *ledger, unsigned *event_count)
 	if (e != ERR_OK) {
 		undo_all(ledger);
 		ledger_cache_drop(ledger);
-		ledger_keys_read(ledger); /* else the next one reads it */
-		return e;
+		/* Unknown keys would seal what nobody opens. */
+		return ledger_keys_read(ledger) == ERR_OK ? e
+							  : ERR_COMMIT_UNKNOWN;
 	}
 	counters_committed(ledger->counters, is_writing);
 	if (!group_is_late(group)) {

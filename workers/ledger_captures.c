@@ -3,9 +3,8 @@
  * while, kept, erased. It is off unless somebody switched it on, ends by itself
  * (whoever reads looks at the time), and is erased here when it has ended.
  *
- * Always holds: the licence's record says how many requests are kept; the
- * pieces of request n lie at numbers 0, 1, ... without a gap, so that all of
- * them are found without a scan, also those that are not committed yet.
+ * Always holds: the licence's record says how many requests are kept, so that
+ * all of them are found without a scan, also those that are not committed yet.
  */
 #include "workers/ledger_parts.h"
 
@@ -13,37 +12,32 @@
 
 /* --- erasing -------------------------------------------------------------- */
 
+/* All that there can be of a request; what is not there stays so. */
 static enum err
 erase_part(struct ledger *ledger, struct str license_id, unsigned slot,
-	   char part, struct arena *arena)
+	   char part)
 {
-	struct str bytes;
 	struct key key;
 	enum err e = ERR_OK;
 
 	for (unsigned i = 0; i < CAPTURE_PIECES_MAX && e == ERR_OK; i++) {
 		key_capture(&key, license_id, slot, part, i);
-		e = group_load_bytes(ledger->group, &key, &bytes, arena);
-		if (e == ERR_OK && bytes.p == NULL)
-			e = ERR_NO_SUCH;
-		if (e == ERR_OK)
-			e = group_delete(ledger->group, &key);
+		e = group_delete(ledger->group, &key);
 	}
-	return e == ERR_NO_SUCH ? ERR_OK : e;
+	return e;
 }
 
 static enum err
-erase(struct ledger *ledger, const struct str hash, struct license *license,
-      struct arena *arena)
+erase(struct ledger *ledger, const struct str hash, struct license *license)
 {
 	struct key key;
 	enum err e = ERR_OK;
 
-	for (unsigned i = 0; i < CAPTURES_MAX && e == ERR_OK; i++) {
-		e = erase_part(ledger, license->id, i, CAPTURE_ASKED, arena);
+	for (int64_t i = 0; i < license->captures && e == ERR_OK; i++) {
+		e = erase_part(ledger, license->id, (unsigned)i, CAPTURE_ASKED);
 		if (e == ERR_OK)
-			e = erase_part(ledger, license->id, i, CAPTURE_SAID,
-				       arena);
+			e = erase_part(ledger, license->id, (unsigned)i,
+				       CAPTURE_SAID);
 	}
 	if (e == ERR_OK) {
 		key_capture_end(&key, license->capture_until, license->id);
@@ -82,6 +76,7 @@ first_end(struct ledger *ledger, struct arena *arena, struct key *key,
 enum err
 ledger_captures_end(struct ledger *ledger, int64_t now_ms, struct arena *arena)
 {
+	struct ledger_mark mark = ledger_mark(ledger);
 	struct license license;
 	struct str hash;
 	struct key key, at;
@@ -91,16 +86,16 @@ ledger_captures_end(struct ledger *ledger, int64_t now_ms, struct arena *arena)
 	if (e != ERR_OK || key.n == 0 || ends_ms > now_ms)
 		return e;
 	e = group_load_bytes(ledger->group, &key, &hash, arena);
-	if (e == ERR_NO_SUCH)
-		return ERR_OK; /* this turn has erased it */
-	if (e != ERR_OK)
-		return e;
+	if (e != ERR_OK || hash.p == NULL)
+		return e; /* absent: this turn has erased it */
 	key_license(&at, hash);
 	e = group_load(ledger->group, &at, &license_schema, &license, arena);
 	if (e == ERR_OK)
-		e = erase(ledger, hash, &license, arena);
+		e = erase(ledger, hash, &license);
 	else if (e == ERR_NO_SUCH)
 		e = group_delete(ledger->group, &key);
+	if (e != ERR_OK)
+		ledger_undo(ledger, mark); /* no half of it */
 	ledger->is_shown = true;
 	return e;
 }
@@ -140,7 +135,7 @@ switch_on(struct context *context, struct str hash, struct license *license,
 				     "a capture runs for at most 24 hours");
 	/* What there is begins anew. */
 	if (license->capture_until != SCHEMA_INT_NONE)
-		e = erase(ledger, hash, license, context->arena);
+		e = erase(ledger, hash, license);
 	license->capture_until = until_ms;
 	license->captures = 0;
 	key_capture_end(&key, until_ms, license->id);
@@ -172,7 +167,7 @@ capture_set(struct context *context, const void *in_, void *out_)
 	if (in->until != SCHEMA_INT_NONE)
 		e = switch_on(context, hash, license, in->until);
 	else if (license->capture_until != SCHEMA_INT_NONE) {
-		e = erase(ledger, hash, license, context->arena);
+		e = erase(ledger, hash, license);
 		if (e == ERR_OK)
 			e = tell(context, license, false, STR("cli"));
 	}

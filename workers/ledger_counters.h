@@ -7,8 +7,8 @@
  * What is behind it is counted again from the log (ledger_recovery.c).
  *
  * Always holds: in the store, counters are the fold of the lines of the events
- * up to `counted`, except month_reserved and hour_tat_ns, which the open lines
- * tell. One thread.
+ * up to `counted`, except what the lines tell themselves: of open requests, of
+ * month, minute and rate. One thread.
  */
 #ifndef WORKERS_LEDGER_COUNTERS_H
 #define WORKERS_LEDGER_COUNTERS_H

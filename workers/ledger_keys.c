@@ -552,7 +552,7 @@ ledger_own_key_set(struct context *context, const void *in, void *out)
 enum err
 ledger_own_keys_get(struct context *context, const void *in, void *out)
 {
-	return ledger_run(context, in, out, own_get);
+	return ledger_run_late(context, in, out, own_get);
 }
 
 enum err
@@ -576,5 +576,5 @@ ledger_vendor_key_remove(struct context *context, const void *in, void *out)
 enum err
 ledger_vendor_keys_get(struct context *context, const void *in, void *out)
 {
-	return ledger_run(context, in, out, vendor_get);
+	return ledger_run_late(context, in, out, vendor_get);
 }

@@ -3,9 +3,10 @@
  * a bounded step a message, so that other work goes on between. Who asks keeps
  * the place; to begin again does no harm. See doc/decisions/017-master-key.md.
  *
- * Always holds: the first step's commit says which key seals from then on, so
- * that behind it nothing is sealed with the one before; what a step finds
- * sealed with that one opens, for both keys are known until the last step.
+ * Always holds: the first step's commit, which changes nothing else, says which
+ * key seals from then on, so that behind it nothing is sealed with the one
+ * before; what a step finds sealed with that one opens, for both keys are known
+ * until the last step.
  */
 #include "workers/ledger_parts.h"
 
@@ -233,7 +234,7 @@ step_rows(struct step *step, struct str after)
 {
 	struct store_row *rows =
 	    arena_array(&step->arena, STEP_ROWS, sizeof(*rows));
-	char kind = after.n ? after.p[0] : sealed_kinds[0].kind;
+	char kind = after.p[0];
 	size_t at = 0, count = 0;
 	struct str last;
 	enum err e;
@@ -270,6 +271,13 @@ key_reseal(struct context *context, const void *in_, void *out)
 	if (e != ERR_OK)
 		return e;
 	step.out->resealed = step.out->unreadable = 0;
+	if (in->after.n == 0) {
+		/* The view began before the key was changed: what this turn has
+		 * sealed is not in it. */
+		step.out->is_done = false;
+		step.out->after = str_bytes(&sealed_kinds[0].kind, 1);
+		return ERR_OK;
+	}
 	arena_init(&step.arena, STEP_BYTES_MAX);
 	e = step_rows(&step, in->after);
 	arena_fini(&step.arena);

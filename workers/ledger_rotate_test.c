@@ -334,6 +334,8 @@ TEST(ledger_rotation_goes_on_where_it_was_broken_off)
 	CHECK_OK(tell_next(&house, "both.key"));
 	/* In mid-way: only the file with both opens what there is. */
 	CHECK_OK(step(&house, "both.key", &at));
+	CHECK(!at.is_done && at.resealed == 0); /* only says which one seals */
+	CHECK_OK(step(&house, "both.key", &at));
 	CHECK_OK(step(&house, "both.key", &at));
 	CHECK(!at.is_done && at.resealed > 0);
 	check_refused(&house, "old.key");

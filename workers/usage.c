@@ -131,6 +131,7 @@ turn_end(void *state)
 {
 	struct usage *usage = state;
 	bool is_write = !group_is_empty(usage->ledger.group);
+	bool was_late = ledger_is_late(&usage->ledger);
 	int64_t start_ns = clock_mono_ns();
 	unsigned event_count;
 	enum err e;
@@ -149,7 +150,7 @@ turn_end(void *state)
 			       on_days, usage);
 		return e;
 	}
-	if (is_write) {
+	if (is_write || (was_late && !ledger_is_late(&usage->ledger))) {
 		metrics_add(METRIC_COMMITS, 1);
 		metrics_add(METRIC_COMMIT_NS, clock_mono_ns() - start_ns);
 	}
