@@ -188,7 +188,7 @@ key_list_command(struct command *command, struct why *why)
 enum err
 key_test_command(struct command *command, struct why *why)
 {
-	struct keys_tested out;
+	struct keys_tested out = {0};
 	struct key_test in;
 	unsigned bad = 0;
 	enum err e;

@@ -6,6 +6,7 @@
  * where it was. See doc/decisions/017-master-key.md.
  */
 #include "cmd/client.h"
+#include "cmd/client_wait.h"
 #include "cmd/commands.h"
 #include "cmd/house.h"
 #include "cmd/output.h"
@@ -16,13 +17,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define TELL_MS 10000 /* for a proxy that starts or is replaced */
 #define TELL_ASK_MS 2000
-#define TELL_PAUSE_MS 20
+#define TELL_AGAIN_MS 500
 
 struct rotation {
 	struct command *command;
@@ -115,9 +115,12 @@ proxy_tell(struct rotation *rotation, const char *name, struct why *why)
 {
 	const struct conf *conf = &rotation->command->conf;
 	int64_t until_ms = clock_mono_ms() + TELL_MS;
+	struct client_wait wait;
 	struct nothing out;
-	enum err e;
+	enum err e = client_wait_open(&wait, conf, why);
 
+	if (e != ERR_OK)
+		return e;
 	for (;;) {
 		why->text[0] = '\0';
 		e = client_ask(rotation->command, name, MSG_key_next,
@@ -127,12 +130,16 @@ proxy_tell(struct rotation *rotation, const char *name, struct why *why)
 		if (e == ERR_OK || (e == ERR_UNAVAILABLE &&
 				    house_lock_holder(conf, name) == 0)) {
 			why->text[0] = '\0';
-			return ERR_OK;
+			e = ERR_OK;
+			break;
 		}
 		if (e == ERR_CONFLICT || clock_mono_ms() > until_ms)
-			return e;
-		poll(NULL, 0, TELL_PAUSE_MS);
+			break;
+		/* Its tools' socket wakes us; one that is slow does not. */
+		client_wait_for(&wait, clock_mono_ms() + TELL_AGAIN_MS);
 	}
+	client_wait_close(&wait);
+	return e;
 }
 
 /* Whatever these settings say, those that run count. */

@@ -58,7 +58,7 @@ take_size(struct chunks *chunks, char c)
 }
 
 static void
-take_extension(struct chunks *chunks, char c)
+take_extension(struct chunks *chunks, unsigned char c)
 {
 	if (c == '\r')
 		chunks->state = SIZE_LF;
@@ -88,7 +88,7 @@ take(struct chunks *chunks, char c)
 		take_size(chunks, c);
 		return;
 	case EXTENSION:
-		take_extension(chunks, c);
+		take_extension(chunks, (unsigned char)c);
 		return;
 	case SIZE_LF:
 		take_fixed(chunks, c, '\n', chunks->left ? DATA : END_CR);

@@ -29,6 +29,7 @@ check(const char *text, bool is_done, size_t taken, const char *fault)
 TEST(chunks_end_where_they_say)
 {
 	check("0\r\n\r\n", true, 5, NULL);
+	check("1;a=\"\xc3\xa9\"\r\nx\r\n0\r\n\r\n", true, 18, NULL);
 	check("0\r\n\r\nGET / HTTP/1.1\r\n", true, 5, NULL);
 	check("1\r\n{\r\n1\r\n}\r\n0\r\n\r\nmore", true, 17, NULL);
 	check("A\r\n0123456789\r\n0a\r\n\r\n\r\n\r\n\r\n\r\n\r\n00\r\n\r\n",

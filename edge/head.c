@@ -75,12 +75,6 @@ head_is_wrong(const struct head *head)
 	return head->state == WRONG;
 }
 
-bool
-head_is_empty(const struct head *head)
-{
-	return head->state == BEGIN || head->state == BEGIN_CR;
-}
-
 static enum state
 wrong(struct head *head, enum err err, const char *fault)
 {

@@ -48,7 +48,5 @@ size_t head_take(struct head *head, const char *bytes, size_t n);
 void head_fail(struct head *head, const char *fault);
 bool head_is_done(const struct head *head);
 bool head_is_wrong(const struct head *head);
-/* No byte of a request line has come. */
-bool head_is_empty(const struct head *head);
 
 #endif

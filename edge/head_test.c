@@ -12,7 +12,7 @@ take(struct head *head, struct str text, size_t step)
 	size_t used = 0;
 
 	head_begin(head);
-	CHECK(head_is_empty(head));
+	CHECK_INT(head->bytes, 0);
 	for (size_t at = 0; at < text.n; at += step)
 		used += head_take(head, text.p + at,
 				  text.n - at < step ? text.n - at : step);
@@ -57,7 +57,7 @@ TEST(head_takes_what_is_framed_well)
 			if (!head_is_done(&head))
 				test_fail(__FILE__, __LINE__, "row %zu: %s", i,
 					  head.fault ? head.fault : "-");
-			CHECK(!head_is_wrong(&head) && !head_is_empty(&head));
+			CHECK(!head_is_wrong(&head) && head.bytes > 0);
 			CHECK_INT(head.body_bytes, rows[i].body_bytes);
 			CHECK_INT(head.has_connection, rows[i].has_connection);
 			CHECK_INT(head.is_1_0, rows[i].is_1_0);

@@ -155,7 +155,6 @@ on_readable(void *ctx, int fd, uint32_t events)
 
 /* --- accepting ------------------------------------------------------------ */
 
-/* A process of another user and another group has no business here. */
 static bool
 is_ours(int fd)
 {
@@ -163,8 +162,7 @@ is_ours(int fd)
 	socklen_t n = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid() ||
-		peer.gid == getegid());
+	       bus_is_ours(peer.uid, peer.gid);
 }
 
 static bool

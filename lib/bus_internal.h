@@ -100,6 +100,9 @@ bool sp_head_read(const char *in, size_t *body_bytes);
 struct bus_outbox;
 struct peer;
 
+/* A process of another user and another group has no business here. */
+bool bus_is_ours(uint64_t uid, uint64_t gid);
+
 #define BUS_SOCKET_MODE 0660 /* our user and our group */
 
 /* Replaces the socket that a killed process left. Calls bus_batch for what
@@ -297,7 +300,7 @@ void tools_stop(struct bus *bus);
 void tools_close(struct bus *bus);
 void tool_answer(struct bus *bus, struct bus_from *from, enum err err,
 		 struct str body);
-/* The loop's side first, then what link_finish may run. */
+/* The loop's side first, then what bus_nng_finish may run. */
 void bell_stop(struct bus *bus);
 void bell_close(struct bus *bus);
 void bell_flush(struct bus *bus);

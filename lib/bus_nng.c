@@ -66,7 +66,12 @@ bus_path(char out[BUS_PATH_BYTES], const char *run_dir, const char *name,
 /* --- listening -------------------------------------------------------------
  */
 
-/* A process of another user and another group has no business here. */
+bool
+bus_is_ours(uint64_t uid, uint64_t gid)
+{
+	return uid == 0 || uid == geteuid() || gid == getegid();
+}
+
 static void
 check_pipe(nng_pipe pipe, nng_pipe_ev event, void *ctx)
 {
@@ -76,7 +81,7 @@ check_pipe(nng_pipe pipe, nng_pipe_ev event, void *ctx)
 	(void)ctx;
 	if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
 	    nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_GID, &gid) != 0 ||
-	    (uid != 0 && uid != geteuid() && gid != getegid()))
+	    !bus_is_ours(uid, gid))
 		nng_pipe_close(pipe);
 }
 

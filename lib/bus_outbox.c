@@ -136,8 +136,11 @@ outbox_send(struct bus_outbox *outbox, const struct str *parts, size_t count)
 	sp_head_put(total, head);
 	iov[0] = (struct iovec){head, sizeof(head)};
 	n = sendmsg(outbox->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return; /* broken: its event comes */
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		/* Broken, or without memory: its end is told. */
+		shutdown(outbox->fd, SHUT_RDWR);
+		return;
+	}
 	if (n < 0)
 		n = 0;
 	if ((size_t)n == total + sizeof(head))

@@ -77,12 +77,11 @@ metrics_print_down(struct buf *out, const char *process)
 
 #define HEAD "# HELP "
 
-/* Where the next family begins behind the first n bytes, or the end. */
+/* Where the next family begins, or the end. */
 static size_t
-family_end(struct str print, size_t n)
+family_end(struct str print)
 {
-	const char *at =
-	    memmem(print.p + n, print.n - n, "\n" HEAD, sizeof(HEAD));
+	const char *at = memmem(print.p, print.n, "\n" HEAD, sizeof(HEAD));
 
 	return at ? (size_t)(at - print.p) + 1 : print.n;
 }
@@ -96,7 +95,7 @@ family_take(struct str *print, const char *family)
 	struct str name = str_of(family);
 
 	while (rest.n > 0) {
-		size_t n = family_end(rest, 0);
+		size_t n = family_end(rest);
 
 		found = str_bytes(rest.p, n);
 		rest = str_bytes(rest.p + n, rest.n - n);
