@@ -68,7 +68,7 @@ fold_one(struct follow *follow, struct generation *generation,
 
 	if (e != ERR_OK)
 		return e;
-	is_day_closed = str_eq(event.type, EVENT_DAY_CLOSED);
+	is_day_closed = str_eq(event.type, event_types[EVENT_day_closed]);
 	if (is_day_closed)
 		e = chunk_commit(follow, generation, raw->seq - 1);
 	follow->fold.seq = raw->seq;

@@ -13,7 +13,7 @@
 
 /* {name} and what joins it to the rest are left out when there is no name. */
 struct note_row {
-	const char *type;
+	enum event_type type;
 	int64_t weight;
 	bool is_by_people; /* only told when a person wrote it */
 	const char *emoji;
@@ -23,34 +23,34 @@ struct note_row {
 
 /* clang-format off */
 static const struct note_row rows[] = {
-    {"new_customer",         10, false, "🎉", "Nuovo cliente{: name}",           "New customer{: name}"},
-    {"customer_deleted",     15, false, "👋", "Cliente eliminato{: name}",       "Customer deleted{: name}"},
-    {"license_created",      20, false, "🎫", "Nuova licenza {plan}{: name}",    "New {plan} licence{: name}"},
-    {"license_inserted",     21, false, "🎫", "Licenza {plan} inserita{: name}", "{plan} licence inserted{: name}"},
-    {"founders_deal",        22, false, "🚀", "Founders Deal{: name}",           "Founders Deal{: name}"},
-    {"trial_started",        25, false, "🧪", "Inizia la prova di {plan}{: name}", "Trial of {plan} started{: name}"},
-    {"trial_ended",          26, false, "⏳", "Finisce la prova di {plan}{: name}", "Trial of {plan} ended{: name}"},
-    {"subscription_renewed", 30, false, "🔄", "Rinnovo {plan}{: name}",          "{plan} renewed{: name}"},
-    {"plan_upgrade",         31, false, "📈", "Passaggio a {plan}{: name}",      "Upgrade to {plan}{: name}"},
-    {"plan_downgrade",       32, false, "📉", "Passaggio a {plan}{: name}",      "Downgrade to {plan}{: name}"},
-    {"payment_completed",    40, false, "💰", "Pagamento ricevuto: {amount}",    "Payment received: {amount}"},
-    {"payment_failed",       41, false, "🚫", "Pagamento non riuscito: {amount}", "Payment failed: {amount}"},
-    {"payment_refunded",     42, false, "💸", "Pagamento rimborsato: {amount}",  "Payment refunded: {amount}"},
-    {"license_suspended",    50, false, "⛔", "Licenza {plan} sospesa{: name}",  "{plan} licence suspended{: name}"},
-    {"license_resumed",      51, false, "✅", "Licenza {plan} riattivata{: name}", "{plan} licence resumed{: name}"},
-    {"license_cancelled",    52, false, "❌", "Licenza {plan} disdetta{: name}", "{plan} licence cancelled{: name}"},
-    {"license_expired",      53, false, "⌛", "Licenza {plan} scaduta{: name}",  "{plan} licence expired{: name}"},
-    {"marketing_campaign",   60, false, "📣", "{description}", "{description}"},
-    {"feature_release",      61, false, "✨", "{description}", "{description}"},
-    {"partnership",          62, false, "🤝", "{description}", "{description}"},
-    {"media_mention",        63, false, "📰", "{description}", "{description}"},
-    {"technical",            64, true,  "🔧", "{description}", "{description}"},
-    {"note",                 65, false, "📝", "{description}", "{description}"},
+    {EVENT_new_customer,         10, false, "🎉", "Nuovo cliente{: name}",           "New customer{: name}"},
+    {EVENT_customer_deleted,     15, false, "👋", "Cliente eliminato{: name}",       "Customer deleted{: name}"},
+    {EVENT_license_created,      20, false, "🎫", "Nuova licenza {plan}{: name}",    "New {plan} licence{: name}"},
+    {EVENT_license_inserted,     21, false, "🎫", "Licenza {plan} inserita{: name}", "{plan} licence inserted{: name}"},
+    {EVENT_founders_deal,        22, false, "🚀", "Founders Deal{: name}",           "Founders Deal{: name}"},
+    {EVENT_trial_started,        25, false, "🧪", "Inizia la prova di {plan}{: name}", "Trial of {plan} started{: name}"},
+    {EVENT_trial_ended,          26, false, "⏳", "Finisce la prova di {plan}{: name}", "Trial of {plan} ended{: name}"},
+    {EVENT_subscription_renewed, 30, false, "🔄", "Rinnovo {plan}{: name}",          "{plan} renewed{: name}"},
+    {EVENT_plan_upgrade,         31, false, "📈", "Passaggio a {plan}{: name}",      "Upgrade to {plan}{: name}"},
+    {EVENT_plan_downgrade,       32, false, "📉", "Passaggio a {plan}{: name}",      "Downgrade to {plan}{: name}"},
+    {EVENT_payment_completed,    40, false, "💰", "Pagamento ricevuto: {amount}",    "Payment received: {amount}"},
+    {EVENT_payment_failed,       41, false, "🚫", "Pagamento non riuscito: {amount}", "Payment failed: {amount}"},
+    {EVENT_payment_refunded,     42, false, "💸", "Pagamento rimborsato: {amount}",  "Payment refunded: {amount}"},
+    {EVENT_license_suspended,    50, false, "⛔", "Licenza {plan} sospesa{: name}",  "{plan} licence suspended{: name}"},
+    {EVENT_license_resumed,      51, false, "✅", "Licenza {plan} riattivata{: name}", "{plan} licence resumed{: name}"},
+    {EVENT_license_cancelled,    52, false, "❌", "Licenza {plan} disdetta{: name}", "{plan} licence cancelled{: name}"},
+    {EVENT_license_expired,      53, false, "⌛", "Licenza {plan} scaduta{: name}",  "{plan} licence expired{: name}"},
+    {EVENT_marketing_campaign,   60, false, "📣", "{description}", "{description}"},
+    {EVENT_feature_release,      61, false, "✨", "{description}", "{description}"},
+    {EVENT_partnership,          62, false, "🤝", "{description}", "{description}"},
+    {EVENT_media_mention,        63, false, "📰", "{description}", "{description}"},
+    {EVENT_technical,            64, true,  "🔧", "{description}", "{description}"},
+    {EVENT_note,                 65, false, "📝", "{description}", "{description}"},
 };
 static const struct note_row customers_row =
-    {"", 90, false, "🏆", "Superati {count} clienti!", "Passed {count} customers!"};
+    {EVENT_TYPES, 90, false, "🏆", "Superati {count} clienti!", "Passed {count} customers!"};
 static const struct note_row licenses_row =
-    {"", 91, false, "🏆", "Superate {count} licenze attive!", "Passed {count} active licences!"};
+    {EVENT_TYPES, 91, false, "🏆", "Superate {count} licenze attive!", "Passed {count} active licences!"};
 /* clang-format on */
 
 static bool
@@ -192,20 +192,11 @@ fill(const struct note_row *row, const struct note_words *words,
 }
 
 bool
-note_is_of(struct str type)
-{
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (str_eq(type, str_of(rows[i].type)))
-			return true;
-	return false;
-}
-
-bool
 note_of_event(const struct event *event, const struct note_words *words,
 	      struct arena *arena, struct day_note *out)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (str_eq(event->type, str_of(rows[i].type)))
+		if (str_eq(event->type, event_types[rows[i].type]))
 			return !(rows[i].is_by_people &&
 				 event->auto_generated) &&
 			       fill(&rows[i], words, arena, out);

@@ -24,8 +24,6 @@ struct note_words {
 	int64_t count;
 };
 
-/* There may be events of that type from which the diary is told. */
-bool note_is_of(struct str type);
 /* The item of an event, with its weight (smaller ones come first). False when
  * nothing is told of such an event, or the arena is full. */
 bool note_of_event(const struct event *event, const struct note_words *words,

@@ -297,8 +297,8 @@ fold_note(struct fold *fold, const struct event *event)
 	enum err e;
 
 	/* Most events are AI requests, of which nothing is told. */
-	if (str_eq(event->type, STR("ai_request")) ||
-	    str_eq(event->type, EVENT_DAY_CLOSED))
+	if (str_eq(event->type, event_types[EVENT_ai_request]) ||
+	    str_eq(event->type, event_types[EVENT_day_closed]))
 		return ERR_OK;
 	e = fold_workspace_open(fold, event->workspace);
 	words.locale = fold->tally.locale;
@@ -324,23 +324,24 @@ typedef enum err fold_fn(struct fold *fold, const struct event *event);
 
 /* An event is given to each row whose type and state it has. */
 static const struct projection {
-	const char *type;	    /* NULL = any */
+	enum event_type type;	    /* EVENT_TYPES = any */
 	const struct schema *state; /* NULL = any, also none */
 	fold_fn *fold;
 } projections[] = {
-    {"ai_request", &usage_line_schema, fold_usage},
-    {"day_closed", NULL, days_close},
-    {"new_customer", &customer_schema, fold_customer},
-    {"customer_deleted", NULL, fold_customer_deleted},
-    {NULL, &subscription_schema, fold_subscription},
-    {NULL, &workspace_schema, fold_workspace},
-    {NULL, NULL, fold_note},
+    {EVENT_ai_request, &usage_line_schema, fold_usage},
+    {EVENT_day_closed, NULL, days_close},
+    {EVENT_new_customer, &customer_schema, fold_customer},
+    {EVENT_customer_deleted, NULL, fold_customer_deleted},
+    {EVENT_TYPES, &subscription_schema, fold_subscription},
+    {EVENT_TYPES, &workspace_schema, fold_workspace},
+    {EVENT_TYPES, NULL, fold_note},
 };
 
 static bool
 is_for(const struct projection *projection, const struct event *event)
 {
-	if (projection->type && !str_eq(event->type, str_of(projection->type)))
+	if (projection->type != EVENT_TYPES &&
+	    !str_eq(event->type, event_types[projection->type]))
 		return false;
 	return projection->state == NULL ||
 	       (event->state.n &&

@@ -8,8 +8,6 @@
 #include "analytics/fold.h"
 #include "store/records.h"
 
-#define EVENT_DAY_CLOSED STR("day_closed")
-
 /* Folds one event into the generation. When it fails, the whole chunk is to be
  * taken back (group_undo, fold_drop). ERR_AGAIN: a day_closed has more to do
  * than fits one commit; commit, and fold the same event again. */

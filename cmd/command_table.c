@@ -88,9 +88,14 @@ OPTIONS(route_options,
 	{"model",    "M", NONE, "the model that is asked for; `none`: the one that was named"},
 	{"provider", "P", NONE, "who serves it; `none`: whoever serves that model"},
 	{"fallback", "M", REPEATED, "a model that is tried when this fails, at most 3 in turn; `none` for none"})
+static const char type_help[] = "only of this type:"
+#define EVENT(name) " " #name
+#include "store/events.def"
+#undef EVENT
+	;
 OPTIONS(event_options,
 	{"after", "SEQ",  NONE, "only events behind this sequence number"},
-	{"type",  "TYPE", NONE, "only of this type"},
+	{"type",  "TYPE", NONE, type_help},
 	{"limit", "N",    NONE, "at most so many"},
 	{"workspace", "W", NONE, "only of this workspace"})
 OPTIONS(tail_options,

@@ -5,6 +5,7 @@
 #include "cmd/command.h"
 #include "lib/json.h"
 #include "lib/test.h"
+#include "store/records.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -229,9 +230,22 @@ TEST(command_names_what_there_is)
 	expect("license issue --email a@shop.example --plan nope", EXIT_FAILED,
 	       "", ", pro");
 	expect("event list --type nope", EXIT_USAGE, "",
-	       "\"nope\" is no type of event; the log has workspace_added");
-	/* Of a type that the diary knows there may be none yet. */
-	expect("event list --type payment_failed --json", 0, "", "");
+	       "\"nope\" is no type of event: `chatello event list --help` "
+	       "names them");
+}
+
+/* Also of a type of which the log has none yet. */
+TEST(command_takes_each_type_of_event)
+{
+	char line[64];
+
+	set_up_store();
+	for (unsigned i = 0; i < EVENT_TYPES; i++) {
+		snprintf(line, sizeof(line), "event list --json --type %.*s",
+			 STR_ARG(event_types[i]));
+		expect(line, 0, "", "");
+		expect("event list --help", 0, event_types[i].p, "");
+	}
 	expect("event list --type workspace_added --json", 0,
 	       "\"type\":\"workspace_added\"", "");
 }

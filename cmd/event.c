@@ -1,7 +1,6 @@
 /*
  * event: the log, in the order of its numbers.
  */
-#include "analytics/notes.h"
 #include "cmd/commands.h"
 #include "cmd/output.h"
 #include "cmd/reading.h"
@@ -16,8 +15,6 @@
 #define CHUNK_BYTES_MAX (4u << 20)
 #define TAIL_LINES 10
 #define LINE_JSON_BYTES_MAX 4096u
-#define TYPES_MAX 32u /* that are named; in so many bytes */
-#define TYPES_BYTES_MAX 230u
 
 static const struct column columns[] = {
     {"SEQ", "seq", FORM_PLAIN},
@@ -37,7 +34,7 @@ metadata_of(const struct event *event, struct arena *arena)
 	struct str text = event->metadata;
 	struct buf out;
 
-	if (text.p || !str_eq(event->type, STR("ai_request")) ||
+	if (text.p || !str_eq(event->type, event_types[EVENT_ai_request]) ||
 	    event->state_kind != usage_line_schema.number ||
 	    schema_decode(&usage_line_schema, event->state, &line, arena,
 			  NULL) != ERR_OK)
@@ -133,90 +130,31 @@ print_events(struct listing *listing, struct why *why)
 	return ERR_OK;
 }
 
-/* --- a type that there is not ----------------------------------------------
- */
-
-/* Names, as many as fit into one sentence. */
-static void
-add_name(struct str *names, unsigned *count, struct str name,
-	 struct arena *arena)
-{
-	for (unsigned i = 0; i < *count; i++)
-		if (str_eq(names[i], name))
-			return;
-	if (*count < TYPES_MAX)
-		names[(*count)++] = arena_str(arena, name);
-}
-
 static enum err
-refuse_type(struct command *command, const struct str *names, unsigned count,
-	    struct why *why)
+check_type(struct command *command, struct why *why)
 {
-	struct buf text;
-	enum err e;
+	struct str type = command_str(command, "type");
+	unsigned i = 0;
 
-	buf_init(&text, TYPES_BYTES_MAX);
-	for (unsigned i = 0; i < count; i++)
-		if (text.n + names[i].n + 2 < TYPES_BYTES_MAX) {
-			buf_add_z(&text, text.n ? ", " : "");
-			buf_add_str(&text, names[i]);
-		}
-	e = command_misused(command, why,
-			    "--type: \"%.32s\" is no type of event; the log "
-			    "has %.*s",
-			    command_value(command, "type"),
-			    STR_ARG(buf_str(&text)));
-	buf_fini(&text);
-	return e;
-}
-
-/* A type is right if the diary knows it, or if the log has one. */
-static enum err
-check_type(struct reading *reading, struct command *command, struct why *why)
-{
-	struct str type = command_str(command, "type"), names[TYPES_MAX];
-	struct store_event events[CHUNK_EVENTS];
-	struct arena arena;
-	uint64_t after = 0;
-	unsigned named = 0;
-	size_t count = CHUNK_EVENTS;
-	bool is_known = type.p == NULL || note_is_of(type);
-	enum err e = ERR_OK;
-
-	arena_init(&arena, CHUNK_BYTES_MAX);
-	while (e == ERR_OK && !is_known && count == CHUNK_EVENTS) {
-		arena_reset(&arena);
-		e = store_tail(reading->store, after, CHUNK_EVENTS, &arena,
-			       events, &count);
-		for (size_t i = 0; e == ERR_OK && i < count && !is_known; i++) {
-			struct event event;
-
-			after = events[i].seq;
-			if (schema_decode(&event_schema, events[i].bytes,
-					  &event, &arena, NULL) != ERR_OK)
-				continue;
-			is_known = str_eq(type, event.type);
-			add_name(names, &named, event.type, &command->arena);
-		}
-	}
-	arena_fini(&arena);
-	return e != ERR_OK || is_known
-		   ? e
-		   : refuse_type(command, names, named, why);
+	while (i < EVENT_TYPES && !str_eq(type, event_types[i]))
+		i++;
+	if (type.p == NULL || i < EVENT_TYPES)
+		return ERR_OK;
+	return command_misused(command, why,
+			       "--type: \"%.32s\" is no type of event: "
+			       "`chatello event list --help` names them",
+			       type.p);
 }
 
 static enum err
 listing_open(struct listing *listing, struct command *command, struct why *why)
 {
-	enum err e = reading_open_filtered(&listing->reading, command, why);
+	enum err e = check_type(command, why);
 
+	if (e == ERR_OK)
+		e = reading_open_filtered(&listing->reading, command, why);
 	if (e != ERR_OK)
 		return e;
-	e = check_type(&listing->reading, command, why);
-	if (e != ERR_OK) {
-		reading_close(&listing->reading);
-		return e;
-	}
 	arena_init(&listing->arena, CHUNK_BYTES_MAX);
 	output_open(&listing->output, command, &event_line_schema, columns);
 	listing->after = 0;

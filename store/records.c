@@ -1,6 +1,6 @@
 /*
- * records: the descriptors of what the store holds, from records.def. See
- * records.h.
+ * records: the descriptors of what the store holds, from records.def, and the
+ * types of events, from events.def. See records.h.
  */
 #include "store/records.h"
 
@@ -29,3 +29,9 @@ record_schema(unsigned number)
 	/* clang-format on */
 	return NULL;
 }
+
+const struct str event_types[EVENT_TYPES] = {
+#define EVENT(name) {#name, sizeof(#name) - 1},
+#include "store/events.def"
+#undef EVENT
+};

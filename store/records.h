@@ -1,6 +1,7 @@
 /*
  * records: what the store holds (fields in records.def) as structs and
- * descriptors, by the same machinery as the messages.
+ * descriptors, by the same machinery as the messages; and the types of events
+ * (events.def).
  */
 #ifndef STORE_RECORDS_H
 #define STORE_RECORDS_H
@@ -16,5 +17,14 @@
 
 /* The schema of a record number, or NULL. */
 const struct schema *record_schema(unsigned number);
+
+enum event_type {
+#define EVENT(name) EVENT_##name,
+#include "store/events.def"
+#undef EVENT
+	EVENT_TYPES
+};
+/* As the log has them. */
+extern const struct str event_types[EVENT_TYPES];
 
 #endif

@@ -109,7 +109,8 @@ tell(struct context *context, const struct license *license, bool is_on,
 	struct event event;
 
 	schema_clear(&event_schema, &event);
-	event.type = is_on ? STR("capture_started") : STR("capture_stopped");
+	event.type =
+	    event_types[is_on ? EVENT_capture_started : EVENT_capture_stopped];
 	event.description = is_on ? STR("Debug capture on for a licence")
 				  : STR("Debug capture off for a licence");
 	event.workspace = license->workspace;

@@ -33,7 +33,7 @@ conflict(struct change *change, const char *text)
 }
 
 static void
-changed(struct change *change, struct str type, const char *what)
+changed(struct change *change, enum event_type type, const char *what)
 {
 	change->is_changed = true;
 	change->told.type = type;
@@ -54,7 +54,7 @@ suspend(struct change *change)
 					"nothing to suspend");
 	s->before_suspension = s->status;
 	s->status = STR("suspended");
-	changed(change, STR("license_suspended"), "Licence suspended");
+	changed(change, EVENT_license_suspended, "Licence suspended");
 	return ERR_OK;
 }
 
@@ -71,7 +71,7 @@ resume(struct change *change)
 	s->status = str_is_empty(s->before_suspension) ? STR("active")
 						       : s->before_suspension;
 	s->before_suspension = STR_NONE;
-	changed(change, STR("license_resumed"), "Licence resumed");
+	changed(change, EVENT_license_resumed, "Licence resumed");
 	return ERR_OK;
 }
 
@@ -113,7 +113,7 @@ renew(struct change *change)
 	s->cancelled_at = SCHEMA_INT_NONE;
 	s->cancels_at_end = false;
 	change->told.amount = renewal_amount(s, months);
-	changed(change, STR("subscription_renewed"), "Subscription renewed");
+	changed(change, EVENT_subscription_renewed, "Subscription renewed");
 	return ERR_OK;
 }
 
@@ -133,7 +133,7 @@ cancel(struct change *change)
 						"cancel it at once");
 		s->cancels_at_end = true;
 		s->cancelled_at = now_ms;
-		changed(change, STR("license_cancelled"),
+		changed(change, EVENT_license_cancelled,
 			"Licence cancelled at its end");
 		return ERR_OK;
 	}
@@ -142,7 +142,7 @@ cancel(struct change *change)
 	s->cancelled_at = now_ms;
 	if (s->ends_at == SCHEMA_INT_NONE || s->ends_at > now_ms)
 		s->ends_at = now_ms;
-	changed(change, STR("license_cancelled"), "Licence cancelled");
+	changed(change, EVENT_license_cancelled, "Licence cancelled");
 	return ERR_OK;
 }
 

@@ -37,7 +37,7 @@ day_event(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	struct event event;
 
 	schema_clear(&event_schema, &event);
-	event.type = STR("day_closed");
+	event.type = event_types[EVENT_day_closed];
 	event.event_date = end_ms;
 	event.workspace = workspace->code;
 	event.metadata =

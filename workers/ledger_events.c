@@ -87,7 +87,7 @@ ledger_tell(struct context *context, const struct ledger_told *told,
 	struct event event;
 
 	schema_clear(&event_schema, &event);
-	event.type = told->type;
+	event.type = event_types[told->type];
 	event.description =
 	    told->plan_name.n
 		? arena_printf(context->arena, "%s: %.*s, plan %.*s",

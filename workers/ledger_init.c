@@ -96,7 +96,7 @@ seed_workspace(struct ledger *ledger, int64_t now_ms)
 	if (e != ERR_OK)
 		return e;
 	schema_clear(&event_schema, &event);
-	event.type = STR("workspace_added");
+	event.type = event_types[EVENT_workspace_added];
 	event.description = STR("Workspace made: default");
 	event.workspace = workspace.code;
 	return ledger_event(ledger, now_ms, &event, &workspace_schema,

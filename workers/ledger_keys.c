@@ -74,7 +74,7 @@ key_seal(struct context *context, struct str api_key,
 }
 
 struct told {
-	const char *type;
+	enum event_type type;
 	const char *change; /* new, replaced, changed, removed */
 	struct str workspace;
 	struct str customer_id; /* absent: the vendor's */
@@ -94,7 +94,7 @@ tell(struct context *context, const struct told *told,
 
 	state.sealed_key = STR_NONE;
 	schema_clear(&event_schema, &event);
-	event.type = str_of(told->type);
+	event.type = event_types[told->type];
 	event.description =
 	    arena_printf(arena, "Provider key %s: %.*s, %s%.*s", told->change,
 			 STR_ARG(record->provider),
@@ -149,7 +149,8 @@ own_view(const struct provider_key *record, struct own_key_view *out)
 }
 
 static struct told
-own_told(const struct license *license, const char *type, const char *change)
+own_told(const struct license *license, enum event_type type,
+	 const char *change)
 {
 	return (struct told){type, change, license->workspace,
 			     license->customer_id, STR("customer")};
@@ -201,8 +202,8 @@ own_set(struct context *context, const void *in_, void *out)
 		return e;
 	record.enabled = true;
 	record.updated_at = context->now_ms;
-	told =
-	    own_told(&license, "provider_key_set", is_new ? "new" : "replaced");
+	told = own_told(&license, EVENT_provider_key_set,
+			is_new ? "new" : "replaced");
 	e = key_seal(context, in->api_key, &record);
 	if (e == ERR_OK)
 		e = key_put(context, &told, &record);
@@ -268,7 +269,7 @@ own_remove(struct context *context, const void *in_, void *out)
 				     STR_ARG(in->provider));
 	if (e != ERR_OK)
 		return e;
-	told = own_told(&license, "provider_key_removed", "removed");
+	told = own_told(&license, EVENT_provider_key_removed, "removed");
 	e = key_delete(context, &told, &record);
 	own_view(&record, out);
 	return e;
@@ -305,7 +306,7 @@ vendor_view(const struct provider_key *record, struct vendor_key_view *out)
 }
 
 static struct told
-vendor_told(const char *type, const char *change, struct str actor)
+vendor_told(enum event_type type, const char *change, struct str actor)
 {
 	return (struct told){type, change, DEFAULT_WORKSPACE, STR_NONE, actor};
 }
@@ -457,7 +458,7 @@ vendor_set(struct context *context, const void *in_, void *out)
 	record.updated_at = context->now_ms;
 	if (in->api_key.p)
 		e = key_seal(context, in->api_key, &record);
-	told = vendor_told("provider_key_set",
+	told = vendor_told(EVENT_provider_key_set,
 			   is_new	   ? "new"
 			   : in->api_key.p ? "replaced"
 					   : "changed",
@@ -491,7 +492,7 @@ vendor_remove(struct context *context, const void *in_, void *out)
 				     "list` shows them");
 	if (e != ERR_OK)
 		return e;
-	told = vendor_told("provider_key_removed", "removed", in->actor);
+	told = vendor_told(EVENT_provider_key_removed, "removed", in->actor);
 	e = key_delete(context, &told, &record);
 	if (e == ERR_OK)
 		e = ledger_keys_raise(context);

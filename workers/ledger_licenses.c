@@ -346,15 +346,15 @@ issue_tell(struct issue *issue)
 {
 	const struct license_issue *in = issue->in;
 	bool is_given = is_insert(in);
-	struct ledger_told customer = {.type = STR("new_customer"),
+	struct ledger_told customer = {.type = EVENT_new_customer,
 				       .what = "New customer",
 				       .name = issue->customer.name,
 				       .actor = in->actor,
 				       .amount = SCHEMA_INT_NONE};
 	struct ledger_told license = {
-	    .type = in->is_trial ? STR("trial_started")
-		    : is_given	 ? STR("license_inserted")
-				 : STR("license_created"),
+	    .type = in->is_trial ? EVENT_trial_started
+		    : is_given	 ? EVENT_license_inserted
+				 : EVENT_license_created,
 	    .what = in->is_trial ? "Trial started"
 		    : is_given	 ? "Licence inserted"
 				 : "Licence issued",

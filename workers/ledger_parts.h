@@ -120,7 +120,7 @@ enum err ledger_event(struct ledger *ledger, int64_t now_ms,
 
 /* An event about a customer or (state) the given subscription. */
 struct ledger_told {
-	struct str type;
+	enum event_type type;
 	const char *what; /* "Licence issued" */
 	struct str name;  /* the customer's */
 	struct str plan_code;
@@ -231,7 +231,7 @@ bool ledger_has_provider(struct ledger *ledger, struct str name,
 /* A model's name as a user may paste it: printable, no blank. */
 bool ledger_is_model(struct str name);
 /* The event of a change, with what results. */
-enum err ledger_tell_setting(struct context *context, const char *type,
+enum err ledger_tell_setting(struct context *context, enum event_type type,
 			     struct str description, struct str actor,
 			     const struct schema *schema, const void *state);
 /* Up to max rows with the prefix, as the last commit left them. */

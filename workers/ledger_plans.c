@@ -129,7 +129,7 @@ plan_put(struct context *context, const struct plan_set *in,
 	key_plan(&key, plan->workspace, plan->code);
 	e = group_put(ledger->group, &key, &plan_schema, plan);
 	schema_clear(&event_schema, &event);
-	event.type = STR("plan_changed");
+	event.type = event_types[EVENT_plan_changed];
 	event.description = arena_printf(context->arena, "Plan set: %.*s",
 					 STR_ARG(ledger_plan_name(plan)));
 	event.workspace = plan->workspace;

@@ -58,7 +58,7 @@ record_put(struct context *context, struct price *record, struct prices *prices,
 	if (e != ERR_OK)
 		return e;
 	schema_clear(&event_schema, &event);
-	event.type = STR("price_changed");
+	event.type = event_types[EVENT_price_changed];
 	event.description =
 	    arena_printf(context->arena, "Price %s: %.*s %.*s", what,
 			 STR_ARG(record->provider), STR_ARG(record->model));

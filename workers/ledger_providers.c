@@ -42,14 +42,14 @@ ledger_is_model(struct str name)
 }
 
 enum err
-ledger_tell_setting(struct context *context, const char *type,
+ledger_tell_setting(struct context *context, enum event_type type,
 		    struct str description, struct str actor,
 		    const struct schema *schema, const void *state)
 {
 	struct event event;
 
 	schema_clear(&event_schema, &event);
-	event.type = str_of(type);
+	event.type = event_types[type];
 	event.description = description;
 	event.workspace = DEFAULT_WORKSPACE;
 	event.actor = actor;
@@ -197,7 +197,7 @@ provider_set(struct context *context, const void *in_, void *out)
 	e = group_put(ledger->group, &key, &provider_schema, &record);
 	if (e == ERR_OK)
 		e = ledger_tell_setting(
-		    context, "provider_set",
+		    context, EVENT_provider_set,
 		    arena_printf(context->arena, "Provider set: %.*s at %.*s",
 				 STR_ARG(record.name),
 				 STR_ARG(record.base_url)),
@@ -264,7 +264,7 @@ provider_remove(struct context *context, const void *in_, void *out)
 		e = group_delete(ledger->group, &key);
 	if (e != ERR_OK)
 		return e;
-	e = ledger_tell_setting(context, "provider_removed",
+	e = ledger_tell_setting(context, EVENT_provider_removed,
 				arena_printf(context->arena,
 					     "Provider removed: %.*s",
 					     STR_ARG(in->name)),

@@ -66,7 +66,7 @@ event_count(struct ledger *ledger, struct arena *arena, struct str bytes)
 
 	if (e != ERR_OK)
 		return e == ERR_NO_MEMORY ? e : ERR_STORE_CORRUPT;
-	if (!str_eq(event.type, STR("ai_request")))
+	if (!str_eq(event.type, event_types[EVENT_ai_request]))
 		return ERR_OK;
 	e = schema_decode(&usage_line_schema, event.state, &line, arena, NULL);
 	if (e != ERR_OK)

@@ -204,7 +204,7 @@ all_done(struct context *context)
 	if (e != ERR_OK)
 		return e;
 	schema_clear(&event_schema, &event);
-	event.type = STR("master_key_rotated");
+	event.type = event_types[EVENT_master_key_rotated];
 	event.description = STR("Master key rotated");
 	event.workspace = DEFAULT_WORKSPACE;
 	event.actor = STR("cli");

@@ -229,7 +229,7 @@ route_set(struct context *context, const void *in_, void *out)
 	record.updated_at = context->now_ms;
 	e = group_put(ledger->group, &key, &route_schema, &record);
 	if (e == ERR_OK)
-		e = ledger_tell_setting(context, "route_set",
+		e = ledger_tell_setting(context, EVENT_route_set,
 					arena_printf(context->arena,
 						     "Route set: %.*s",
 						     STR_ARG(record.name)),
@@ -261,7 +261,7 @@ route_remove(struct context *context, const void *in_, void *out)
 		e = group_delete(ledger->group, &key);
 	if (e != ERR_OK)
 		return e;
-	e = ledger_tell_setting(context, "route_removed",
+	e = ledger_tell_setting(context, EVENT_route_removed,
 				arena_printf(context->arena,
 					     "Route removed: %.*s",
 					     STR_ARG(in->name)),

@@ -185,7 +185,7 @@ event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	struct event event;
 
 	schema_clear(&event_schema, &event);
-	event.type = STR("ai_request");
+	event.type = event_types[EVENT_ai_request];
 	event.workspace = after->workspace;
 	event.amount = after->cost;
 	event.currency = after->currency;

@@ -70,7 +70,7 @@ workspace_put(struct context *context, const struct workspace_set *in,
 	key_workspace(&key, workspace->code);
 	e = group_put(ledger->group, &key, &workspace_schema, workspace);
 	schema_clear(&event_schema, &event);
-	event.type = STR("workspace_changed");
+	event.type = event_types[EVENT_workspace_changed];
 	event.description = arena_printf(context->arena, "Workspace set: %.*s",
 					 STR_ARG(workspace->code));
 	event.workspace = workspace->code;
