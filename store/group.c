@@ -67,6 +67,15 @@ find_slot(const struct group *group, uint64_t hash, struct str key)
 	return slot;
 }
 
+const struct entry *
+group_find(const struct group *group, struct str key)
+{
+	size_t slot = find_slot(group, str_hash(key, group->seed), key);
+
+	return group->slots[slot] ? &group->entries[group->slots[slot] - 1]
+				  : NULL;
+}
+
 static bool
 grow_entries(struct group *group)
 {

@@ -35,6 +35,11 @@ enum err group_load(struct group *group, const struct key *key,
 /* The raw bytes; STR_NONE when there is none. */
 enum err group_load_bytes(struct group *group, const struct key *key,
 			  struct str *out, struct arena *arena);
+/* Up to `limit` rows with the prefix, in key order, as loads would see them;
+ * where there are more, any of them. Walks all that the group remembers: for
+ * settings, not for what each request needs. */
+enum err group_scan(struct group *group, const struct key *prefix, size_t limit,
+		    struct arena *arena, struct store_row *rows, size_t *count);
 /* Remember until commit; copies. ERR_OVERLOADED beyond GROUP_WRITES_MAX,
  * ERR_TOO_LARGE beyond STORE_VALUE_BYTES_MAX, ERR_NO_MEMORY. */
 enum err group_put(struct group *group, const struct key *key,

@@ -1,6 +1,7 @@
 /*
- * group_parts: what group.c (the overlay) and group_commit.c (how it becomes
- * durable) share. Nobody else includes this.
+ * group_parts: what group.c (the overlay), group_scan.c (its rows among the
+ * store's) and group_commit.c (how it becomes durable) share. Nobody else
+ * includes this.
  */
 #ifndef STORE_GROUP_PARTS_H
 #define STORE_GROUP_PARTS_H
@@ -71,6 +72,8 @@ struct group {
 /* Room for `need` items of `size` bytes in *items, doubled as needed; false:
  * no memory, nothing changed. */
 bool group_grow(void **items, size_t *room, size_t need, size_t size);
+/* The entry of the key; NULL: there is none. */
+const struct entry *group_find(const struct group *group, struct str key);
 /* Empties the overlay, of which nothing waits. */
 void group_clear(struct group *group);
 /* The encoded bytes of what may so far only be a struct. */

@@ -110,6 +110,78 @@ TEST(a_group_sees_what_it_put_before_the_store_does)
 	tear_down();
 }
 
+/* The ids (of the customers that the tests use) with blanks between. */
+static void
+check_scan(const char *ids, size_t limit)
+{
+	struct store_row rows[128];
+	struct key prefix = named("");
+	char found[512] = "";
+	size_t count = 0, at = 0;
+
+	CHECK_OK(group_scan(group, &prefix, limit, &arena, rows, &count));
+	for (size_t i = 0; i < count; i++)
+		at += (size_t)snprintf(found + at, sizeof(found) - at, " %.*s",
+				       STR_ARG(rows[i].value));
+	CHECK_STR(str_of(found), str_of(ids));
+}
+
+TEST(a_scan_sees_what_the_group_put_and_deleted)
+{
+	struct group_mark mark;
+
+	set_up();
+	put("b", "b");
+	put("d", "d");
+	check_scan(" b d", 10);
+	CHECK_OK(group_commit(group));
+	mark = group_mark(group);
+	put("c", "c");
+	put("d", "changed");
+	drop("b");
+	check_scan(" c changed", 10);
+	check_scan(" c changed", 2);
+	group_undo(group, mark);
+	check_scan(" b d", 10);
+	put("a", "a");
+	drop("d");
+	CHECK_OK(group_journal(group));
+	check_scan(" a b", 10);
+	drop("a");
+	check_scan(" b", 10);
+	CHECK_OK(group_commit(group));
+	check_scan(" b", 10);
+	tear_down();
+}
+
+/* Also where the group remembers nothing of what the store has. */
+TEST(a_scan_reads_all_pages_of_the_store)
+{
+	struct store_row rows[128];
+	struct key prefix = named("");
+	size_t count = 0;
+	char id[8];
+
+	set_up();
+	for (int i = 0; i < 100; i++) {
+		snprintf(id, sizeof(id), "%03d", i);
+		put(id, id);
+	}
+	CHECK_OK(group_commit(group));
+	group_close(group);
+	CHECK_OK(group_open(&group, store, &lease));
+	drop("050");
+	put("0505", "0505");
+	CHECK_OK(group_scan(group, &prefix, 128, &arena, rows, &count));
+	CHECK_INT(count, 100);
+	CHECK_STR(rows[49].value, STR("049"));
+	CHECK_STR(rows[50].value, STR("0505"));
+	CHECK_STR(rows[99].value, STR("099"));
+	CHECK_OK(group_scan(group, &prefix, 5, &arena, rows, &count));
+	CHECK_INT(count, 5);
+	tear_down();
+}
+
 TEST(an_undo_brings_back_what_was_there_at_the_mark)
 {
 	struct group_mark mark, inner;

@@ -37,7 +37,8 @@ ledger_house_call(struct ledger_house *house, unsigned type, const void *in,
 	house->failure = context.failure;
 	if (e == ERR_OK)
 		keep(house, type, out);
-	CHECK_OK(ledger_commit(&house->ledger, &events));
+	if (!house->is_in_turn)
+		CHECK_OK(ledger_commit(&house->ledger, &events));
 	return e;
 }
 

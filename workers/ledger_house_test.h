@@ -15,10 +15,12 @@ struct ledger_house {
 	struct arena arena;
 	const char *peer;
 	struct failure failure; /* of the last call */
+	bool is_in_turn;	/* calls are not committed */
 	struct license_issued license;
 };
 
-/* Asks as `peer`, and commits; the answer lives in the house's arena. */
+/* Asks as `peer`, and commits unless in a turn; the answer lives in the house's
+ * arena. */
 enum err ledger_house_call(struct ledger_house *house, unsigned type,
 			   const void *in, void *out);
 void ledger_house_open(struct ledger_house *house);

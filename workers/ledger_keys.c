@@ -311,16 +311,15 @@ vendor_told(enum event_type type, const char *change, struct str actor)
 	return (struct told){type, change, DEFAULT_WORKSPACE, STR_NONE, actor};
 }
 
-/* Up to VENDOR_KEYS_MAX of them as the store has them. */
+/* Up to VENDOR_KEYS_MAX of them. */
 static enum err
-vendor_scan(struct ledger *ledger, struct arena *arena, struct store_row *rows,
-	    size_t *count)
+vendor_scan(struct context *context, struct store_row **rows, size_t *count)
 {
 	struct key prefix;
 
 	key_provider_key(&prefix, PROVIDER_KEY_VENDOR, STR_NONE, STR_NONE);
-	return store_scan(ledger->store, key_str(&prefix), STR_NONE,
-			  VENDOR_KEYS_MAX, arena, rows, count);
+	return ledger_scan(context->state, &prefix, VENDOR_KEYS_MAX,
+			   context->arena, rows, count);
 }
 
 void
@@ -339,7 +338,7 @@ ledger_keys_read(struct ledger *ledger)
 
 	arena_init(&arena, STORE_VALUE_BYTES_MAX * 4);
 	e = meta_load(ledger->store, &arena, &meta);
-	if (e == ERR_OK && ledger->crypto)
+	if (e == ERR_OK)
 		e = crypto_unlock(ledger->crypto, meta.key_check,
 				  meta.find_key);
 	if (e == ERR_OK)
@@ -408,19 +407,16 @@ static enum err
 vendor_new(struct context *context, const struct vendor_key_set *in,
 	   struct provider_key *record)
 {
-	struct store_row *rows =
-	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*rows));
+	struct store_row *rows;
 	size_t count;
 	enum err e;
 
-	if (rows == NULL)
-		return ERR_NO_MEMORY;
 	if (in->api_key.p == NULL)
 		return ledger_refuse(context, ERR_NO_SUCH, "name",
 				     "there is no key %.*s of %.*s",
 				     STR_ARG(record->name),
 				     STR_ARG(record->provider));
-	e = vendor_scan(context->state, context->arena, rows, &count);
+	e = vendor_scan(context, &rows, &count);
 	if (e != ERR_OK)
 		return e;
 	if (count == VENDOR_KEYS_MAX)
@@ -500,16 +496,15 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	return e;
 }
 
-/* All that is answered is of one view: version and keys belong together. */
+/* All that is answered is of this moment of the turn: version and keys belong
+ * together. */
 static enum err
 vendor_get(struct context *context, const void *in, void *out_)
 {
 	struct ledger *ledger = context->state;
-	struct ledger seen = {.store = ledger->store};
 	struct vendor_keys *out = out_;
-	struct store_row *rows =
-	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*rows));
 	struct provider_key record;
+	struct store_row *rows;
 	size_t count = 0;
 	enum err e;
 
@@ -519,11 +514,9 @@ vendor_get(struct context *context, const void *in, void *out_)
 				     "only a proxy is given sealed keys");
 	out->keys =
 	    arena_array(context->arena, VENDOR_KEYS_MAX, sizeof(*out->keys));
-	if (rows == NULL || out->keys == NULL)
+	if (out->keys == NULL)
 		return ERR_NO_MEMORY;
-	e = ledger_keys_read(&seen);
-	if (e == ERR_OK)
-		e = vendor_scan(ledger, context->arena, rows, &count);
+	e = vendor_scan(context, &rows, &count);
 	for (size_t i = 0; i < count && e == ERR_OK; i++) {
 		e = schema_decode(&provider_key_schema, rows[i].value, &record,
 				  context->arena, NULL);
@@ -534,7 +527,7 @@ vendor_get(struct context *context, const void *in, void *out_)
 			    record.provider, record.name, record.weight,
 			    record.sealed_key};
 	}
-	out->version = seen.keys_version;
+	out->version = ledger->keys_version;
 	if (e == ERR_OK)
 		e = ledger_providers_get(ledger, context->arena, out);
 	if (e == ERR_OK)

@@ -386,6 +386,24 @@ TEST(sealed_keys_are_for_proxies_only)
 	ledger_house_close(&house);
 }
 
+TEST(vendor_keys_of_one_turn_count_together)
+{
+	struct ledger_house house;
+	char name[16];
+
+	ledger_house_open(&house);
+	CHECK_OK(vendor_set(&house, "n0", CANARY, 1, 1));
+	house.is_in_turn = true;
+	for (int i = 0; i < 64; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		CHECK_OK(vendor_set(&house, name, CANARY, 1, 1));
+	}
+	CHECK_ERR(vendor_set(&house, "more", CANARY, 1, 1), ERR_CONFLICT);
+	CHECK_INT(vendor_get(&house).keys_count, 64);
+	CHECK_INT(vendor_get(&house).version, house.ledger.keys_version);
+	ledger_house_close(&house);
+}
+
 TEST(vendor_keys_have_a_limit)
 {
 	struct ledger_house house;

@@ -214,8 +214,8 @@ void ledger_observe(const struct usage_line *before,
 enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 			struct str provider, struct arena *arena,
 			struct str *sealed);
-/* Reads from the store what it says of keys: ledger->keys_version, and (when
- * there is a crypto) which master key seals. */
+/* Reads from the store what it says of keys: ledger->keys_version, and which
+ * master key seals. */
 enum err ledger_keys_read(struct ledger *ledger);
 /* The version that the store's first record says. */
 void ledger_keys_take(struct ledger *ledger, const struct meta *meta);
@@ -234,7 +234,7 @@ bool ledger_is_model(struct str name);
 enum err ledger_tell_setting(struct context *context, enum event_type type,
 			     struct str description, struct str actor,
 			     const struct schema *schema, const void *state);
-/* Up to max rows with the prefix, as the last commit left them. */
+/* Up to max rows with the prefix, with what this turn has changed. */
 enum err ledger_scan(struct ledger *ledger, const struct key *prefix,
 		     size_t max, struct arena *arena, struct store_row **rows,
 		     size_t *count);

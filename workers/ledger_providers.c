@@ -64,8 +64,7 @@ ledger_scan(struct ledger *ledger, const struct key *prefix, size_t max,
 	*rows = arena_array(arena, max, sizeof(**rows));
 	if (*rows == NULL)
 		return ERR_NO_MEMORY;
-	return store_scan(ledger->store, key_str(prefix), STR_NONE, max, arena,
-			  *rows, count);
+	return group_scan(ledger->group, prefix, max, arena, *rows, count);
 }
 
 enum err

@@ -253,3 +253,70 @@ TEST(ledger_routes_have_a_limit)
 	CHECK_INT(told(&house).routes_count, ROUTES_MAX);
 	ledger_house_close(&house);
 }
+
+TEST(ledger_routes_of_one_turn_count_together)
+{
+	struct ledger_house house;
+	char name[16];
+
+	ledger_house_open(&house);
+	CHECK_OK(route_set(&house, "r-0", "gpt-4o", NULL, NULL));
+	house.is_in_turn = true;
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		snprintf(name, sizeof(name), "r-%u", i);
+		CHECK_OK(route_set(&house, name, "gpt-4o", NULL, NULL));
+	}
+	CHECK_ERR(route_set(&house, "more", "gpt-4o", NULL, NULL),
+		  ERR_CONFLICT);
+	CHECK_OK(route_remove(&house, "r-7"));
+	CHECK_OK(route_set(&house, "more", "gpt-4o", NULL, NULL));
+	CHECK_INT(told(&house).routes_count, ROUTES_MAX);
+	ledger_house_close(&house);
+}
+
+TEST(ledger_providers_of_one_turn_count_together)
+{
+	struct ledger_house house;
+	char name[16];
+
+	ledger_house_open(&house);
+	house.is_in_turn = true;
+	for (int i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "p-%d", i);
+		CHECK_OK(provider_set(&house, name, "https://a.example", NULL));
+	}
+	CHECK_ERR(provider_set(&house, "p-16", "https://a.example", NULL),
+		  ERR_CONFLICT);
+	CHECK_INT(told(&house).providers_count, 16);
+	ledger_house_close(&house);
+}
+
+/* Whichever comes first, in one turn. */
+TEST(ledger_providers_of_one_turn_go_only_unused)
+{
+	struct vendor_key_remove remove = {STR("near"), STR_NONE, STR_NONE};
+	struct ledger_house house;
+	struct vendor_key_view view;
+	struct vendor_key_set in;
+
+	ledger_house_open(&house);
+	schema_clear(&vendor_key_set_schema, &in);
+	in.provider = STR("near");
+	in.api_key = STR("sk-canary-0123456789WXYZ");
+	price_set(&house, "near", "small");
+	house.is_in_turn = true;
+	CHECK_OK(provider_set(&house, "near", "https://a.example", NULL));
+	CHECK_OK(route_set(&house, "small", NULL, "near", NULL));
+	CHECK_ERR(provider_remove(&house, "near"), ERR_CONFLICT);
+	CHECK_OK(route_remove(&house, "small"));
+	CHECK_OK(ledger_house_call(&house, MSG_vendor_key_set, &in, &view));
+	CHECK_ERR(provider_remove(&house, "near"), ERR_CONFLICT);
+	CHECK_OK(
+	    ledger_house_call(&house, MSG_vendor_key_remove, &remove, &view));
+	CHECK_OK(provider_remove(&house, "near"));
+	CHECK_ERR(route_set(&house, "small", NULL, "near", NULL),
+		  ERR_BAD_FIELD);
+	CHECK_ERR(ledger_house_call(&house, MSG_vendor_key_set, &in, &view),
+		  ERR_BAD_FIELD);
+	ledger_house_close(&house);
+}
