@@ -376,9 +376,10 @@ ledger_keys_raise(struct context *context)
 static enum err
 check_vendors_provider(struct context *context, struct str provider)
 {
-	if (ledger_has_provider(context->state, provider, context->arena))
-		return ERR_OK;
-	return check_provider(context, provider);
+	enum err e =
+	    ledger_provider_exists(context->state, provider, context->arena);
+
+	return e == ERR_NO_SUCH ? check_provider(context, provider) : e;
 }
 
 static enum err

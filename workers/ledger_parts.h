@@ -225,9 +225,9 @@ enum err ledger_keys_raise(struct context *context);
 /* --- ledger_providers.c, ledger_routes.c --------------------------------- */
 
 bool ledger_is_built_in(struct str provider);
-/* A provider of the settings has the name. */
-bool ledger_has_provider(struct ledger *ledger, struct str name,
-			 struct arena *arena);
+/* A provider of the settings has the name; ERR_NO_SUCH: none has. */
+enum err ledger_provider_exists(struct ledger *ledger, struct str name,
+				struct arena *arena);
 /* A model's name as a user may paste it: printable, no blank. */
 bool ledger_is_model(struct str name);
 /* The event of a change, with what results. */

@@ -19,17 +19,18 @@ ledger_is_built_in(struct str provider)
 	return provider_key_is_of(provider) || str_eq(provider, STR("demo"));
 }
 
-bool
-ledger_has_provider(struct ledger *ledger, struct str name, struct arena *arena)
+enum err
+ledger_provider_exists(struct ledger *ledger, struct str name,
+		       struct arena *arena)
 {
 	struct provider record;
 	struct key key;
 
 	if (!str_is_word(name) || str_is_empty(name))
-		return false;
+		return ERR_NO_SUCH;
 	key_provider(&key, name);
 	return group_load(ledger->group, &key, &provider_schema, &record,
-			  arena) == ERR_OK;
+			  arena);
 }
 
 bool

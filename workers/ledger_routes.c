@@ -67,9 +67,13 @@ check_is_model(struct context *context, const char *field, struct str name)
 static enum err
 check_provider(struct context *context, struct str provider)
 {
-	if (ledger_is_built_in(provider) ||
-	    ledger_has_provider(context->state, provider, context->arena))
-		return ERR_OK;
+	enum err e = ledger_is_built_in(provider)
+			 ? ERR_OK
+			 : ledger_provider_exists(context->state, provider,
+						  context->arena);
+
+	if (e != ERR_NO_SUCH)
+		return e;
 	return ledger_refuse(context, ERR_BAD_FIELD, "provider",
 			     "there is no provider %.*s: `chatello provider "
 			     "list` shows them",

@@ -320,3 +320,23 @@ TEST(ledger_providers_of_one_turn_go_only_unused)
 		  ERR_BAD_FIELD);
 	ledger_house_close(&house);
 }
+
+TEST(ledger_providers_that_cannot_be_read_are_not_taken_for_none)
+{
+	struct ledger_house house;
+	struct vendor_key_view view;
+	struct vendor_key_set in;
+	struct key key;
+
+	ledger_house_open(&house);
+	schema_clear(&vendor_key_set_schema, &in);
+	in.provider = STR("near");
+	in.api_key = STR("sk-canary-0123456789WXYZ");
+	key_provider(&key, in.provider);
+	CHECK_OK(group_put_bytes(house.ledger.group, &key, STR("junk")));
+	CHECK_ERR(route_set(&house, "gpt-4o", NULL, "near", NULL),
+		  ERR_STORE_CORRUPT);
+	CHECK_ERR(ledger_house_call(&house, MSG_vendor_key_set, &in, &view),
+		  ERR_STORE_CORRUPT);
+	ledger_house_close(&house);
+}
