@@ -27,8 +27,8 @@ static const struct column captured_columns[] = {
     {"status", "status", FORM_PLAIN},
     {"bytes asked", "asked_bytes", FORM_PLAIN},
     {"bytes said", "said_bytes", FORM_PLAIN},
-    {"asked", "asked", FORM_PLAIN},
-    {"said", "said", FORM_PLAIN},
+    {"asked", "asked", FORM_LINES},
+    {"said", "said", FORM_LINES},
     {NULL, NULL, FORM_PLAIN},
 };
 
@@ -123,18 +123,6 @@ part_read(struct reading *reading, struct str license_id, unsigned slot,
 	return e == ERR_NO_SUCH ? ERR_OK : e;
 }
 
-/* A terminal takes no orders from what stands in a body. */
-static struct str
-shown(const struct command *command, struct buf *text)
-{
-	for (size_t i = 0; !command->is_json && i < text->n; i++)
-		if (((unsigned char)text->p[i] < ' ' && text->p[i] != '\n' &&
-		     text->p[i] != '\t') ||
-		    text->p[i] == 0x7f)
-			text->p[i] = '?';
-	return buf_str(text);
-}
-
 static enum err
 show_one(struct command *command, struct reading *reading,
 	 struct str license_id, unsigned slot)
@@ -153,8 +141,8 @@ show_one(struct command *command, struct reading *reading,
 	if (e == ERR_OK)
 		e = part_read(reading, license_id, slot, CAPTURE_SAID, &out,
 			      &said, &arena);
-	out.asked = shown(command, &asked);
-	out.said = shown(command, &said);
+	out.asked = buf_str(&asked);
+	out.said = buf_str(&said);
 	if (e == ERR_OK && out.request_id.p) {
 		output_object(command, &captured_schema, captured_columns,
 			      &out);

@@ -40,12 +40,42 @@ count_of(const struct schema_field *field, const void *row)
 
 /* What is stored may hold anything; a terminal obeys control characters. */
 static void
+add_char(struct buf *out, char c)
+{
+	buf_add_char(out, (unsigned char)c < 0x20 || c == 0x7f ? '?' : c);
+}
+
+static void
 add_text(struct buf *out, struct str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	for (size_t i = 0; i < s.n; i++)
+		add_char(out, s.p[i]);
+}
 
-		buf_add_char(out, c < 0x20 || c == 0x7f ? '?' : s.p[i]);
+static void
+pad(struct buf *out, size_t n)
+{
+	while (n-- > 0)
+		buf_add_char(out, ' ');
+}
+
+/* Each line behind a margin, so that none passes for a title. */
+static void
+add_lines(struct buf *out, struct str s)
+{
+	bool is_start = true;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (is_start) {
+			buf_add_char(out, '\n');
+			pad(out, GAP);
+		}
+		is_start = s.p[i] == '\n';
+		if (s.p[i] == '\t')
+			buf_add_char(out, '\t');
+		else if (!is_start &&
+			 !str_starts(str_bytes(s.p + i, s.n - i), STR("\r\n")))
+			add_char(out, s.p[i]);
 	}
 }
 
@@ -125,7 +155,10 @@ add_value(struct buf *out, const struct schema_field *field, enum form form,
 		return;
 	case KIND_STR:
 	case KIND_JSON:
-		add_text(out, *(const struct str *)at(field, row));
+		if (form == FORM_LINES)
+			add_lines(out, *(const struct str *)at(field, row));
+		else
+			add_text(out, *(const struct str *)at(field, row));
 		return;
 	case KIND_NAMES:
 		add_names(out, field, row);
@@ -169,13 +202,6 @@ output_open(struct output *output, struct command *command,
 		assert(output->fields[i]);
 		output->widths[i] = width_of(columns[i].title);
 	}
-}
-
-static void
-pad(struct buf *out, size_t n)
-{
-	while (n-- > 0)
-		buf_add_char(out, ' ');
 }
 
 static void
@@ -305,7 +331,8 @@ output_object(struct command *command, const struct schema *schema,
 
 		assert(field);
 		buf_add_z(&command->out, c->title);
-		pad(&command->out, width - width_of(c->title) + GAP);
+		if (c->form != FORM_LINES)
+			pad(&command->out, width - width_of(c->title) + GAP);
 		value_at = command->out.n;
 		add_value(&command->out, field, c->form, object);
 		if (command->out.n == value_at)

@@ -15,6 +15,7 @@ enum form {
 	FORM_PLAIN, /* by its kind; a time to the minute, in UTC */
 	FORM_MONEY, /* micro-units as 7.99 */
 	FORM_LIMIT, /* an integer whose absence means unlimited */
+	FORM_LINES, /* a text in its own lines; of an object only */
 };
 
 struct column {

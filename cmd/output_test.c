@@ -45,6 +45,37 @@ TEST(output_aligns_characters_and_defuses_controls)
 	buf_fini(&command.out);
 }
 
+/* Line breaks stay, behind a margin: no line of a text passes for a title. */
+TEST(output_shows_a_text_in_its_lines)
+{
+	static const struct column texts[] = {
+	    {"email", "email", FORM_PLAIN},
+	    {"note", "note", FORM_LINES},
+	    {NULL, NULL, FORM_PLAIN},
+	};
+	static const char *const rows[][2] = {
+	    {"one", "email  a\nnote\n  one\n"},
+	    {"data: 1\r\n\r\n\tdata: \x1b[2J\rx\nemail  b\n",
+	     "email  a\nnote\n  data: 1\n  \n  \tdata: ?[2J?x\n  email  "
+	     "b\n"},
+	    {"\n", "email  a\nnote\n  \n"},
+	    {"", "email  a\n"},
+	};
+	struct command command = {.is_json = false};
+	struct license_view row;
+
+	buf_init(&command.out, 4096);
+	schema_clear(&license_view_schema, &row);
+	row.email = STR("a");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		buf_reset(&command.out);
+		row.note = str_of(rows[i][0]);
+		output_object(&command, &license_view_schema, texts, &row);
+		CHECK_STR(buf_str(&command.out), str_of(rows[i][1]));
+	}
+	buf_fini(&command.out);
+}
+
 TEST(output_csv_is_no_formula)
 {
 	static const char *const cells[][2] = {

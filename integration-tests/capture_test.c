@@ -84,6 +84,10 @@ TEST_LIMITED(capture_is_sealed_and_only_while_it_is_on, 60)
 	CHECK(strstr(output.out, CANARY));
 	CHECK(strstr(output.out, "\"status\":200"));
 	output_free(&output);
+	output = run("chatello", "capture", "show", key, NULL);
+	CHECK(strstr(output.out, "\nsaid\n  data: {"));
+	CHECK(strstr(output.out, "\n  data: [DONE]\n"));
+	output_free(&output);
 	check_nothing_is_shown(other);
 	/* On disk and in the logs there is not a word of it. */
 	CHECK_INT(files_with("data", CANARY), 0);
