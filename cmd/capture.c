@@ -58,9 +58,9 @@ read_time(struct command *command, int64_t *ms, struct why *why)
 }
 
 static enum err
-set(struct command *command, int64_t until_ms, struct why *why)
+set(struct command *command, int64_t for_ms, struct why *why)
 {
-	struct capture_set in = {.until = until_ms};
+	struct capture_set in = {.for_ms = for_ms};
 	struct capture_view out;
 	enum err e = command_secret(command, 0, &in.license, why);
 
@@ -75,10 +75,10 @@ set(struct command *command, int64_t until_ms, struct why *why)
 enum err
 capture_on_command(struct command *command, struct why *why)
 {
-	int64_t ms;
-	enum err e = read_time(command, &ms, why);
+	int64_t for_ms;
+	enum err e = read_time(command, &for_ms, why);
 
-	return e == ERR_OK ? set(command, clock_wall_ms() + ms, why) : e;
+	return e == ERR_OK ? set(command, for_ms, why) : e;
 }
 
 enum err

@@ -124,22 +124,21 @@ tell(struct context *context, const struct license *license, bool is_on,
 
 static enum err
 switch_on(struct context *context, struct str hash, struct license *license,
-	  int64_t until_ms)
+	  int64_t for_ms)
 {
 	struct ledger *ledger = context->state;
 	struct key key;
 	enum err e = ERR_OK;
 
-	if (until_ms <= context->now_ms ||
-	    until_ms > context->now_ms + CAPTURE_MS_MAX)
-		return ledger_refuse(context, ERR_BAD_FIELD, "until",
+	if (for_ms < 1 || for_ms > CAPTURE_MS_MAX)
+		return ledger_refuse(context, ERR_BAD_FIELD, "for_ms",
 				     "a capture runs for at most 24 hours");
 	/* What there is begins anew. */
 	if (license->capture_until != SCHEMA_INT_NONE)
 		e = erase(ledger, hash, license);
-	license->capture_until = until_ms;
+	license->capture_until = context->now_ms + for_ms;
 	license->captures = 0;
-	key_capture_end(&key, until_ms, license->id);
+	key_capture_end(&key, license->capture_until, license->id);
 	if (e == ERR_OK)
 		e = group_put_bytes(ledger->group, &key, hash);
 	key_license(&key, hash);
@@ -165,8 +164,8 @@ capture_set(struct context *context, const void *in_, void *out_)
 				     "there is no such licence");
 	if (e != ERR_OK)
 		return e;
-	if (in->until != SCHEMA_INT_NONE)
-		e = switch_on(context, hash, license, in->until);
+	if (in->for_ms != SCHEMA_INT_NONE)
+		e = switch_on(context, hash, license, in->for_ms);
 	else if (license->capture_until != SCHEMA_INT_NONE) {
 		e = erase(ledger, hash, license);
 		if (e == ERR_OK)

@@ -10,9 +10,9 @@
 #define HOUR INT64_C(3600000)
 
 static enum err
-set(struct ledger_house *house, int64_t until_ms)
+set(struct ledger_house *house, int64_t for_ms)
 {
-	struct capture_set in = {house->license.license_id, until_ms};
+	struct capture_set in = {house->license.license_id, for_ms};
 	struct capture_view out;
 
 	return ledger_house_call(house, MSG_capture_set, &in, &out);
@@ -75,10 +75,23 @@ TEST(ledger_captures_nothing_unless_it_is_on)
 	ledger_house_open(&house);
 	CHECK_OK(put(&house, STR(CANARY), STR(CANARY)));
 	check_nothing(&house);
-	CHECK_ERR(set(&house, T0 - 1), ERR_BAD_FIELD);
-	CHECK_ERR(set(&house, T0 + 25 * HOUR), ERR_BAD_FIELD);
+	CHECK_ERR(set(&house, 0), ERR_BAD_FIELD);
+	CHECK_ERR(set(&house, 24 * HOUR + 1), ERR_BAD_FIELD);
+	CHECK_ERR(set(&house, INT64_MAX), ERR_BAD_FIELD);
 	CHECK_OK(set(&house, SCHEMA_INT_NONE));
 	check_nothing(&house);
+	ledger_house_close(&house);
+}
+
+/* The clock that began is the ledger's: all 24 hours are to be had. */
+TEST(ledger_captures_for_at_most_a_day)
+{
+	struct ledger_house house;
+
+	ledger_house_open(&house);
+	CHECK_OK(set(&house, 24 * HOUR));
+	CHECK(is_captured(&house, T0 + 24 * HOUR - 1));
+	CHECK(!is_captured(&house, T0 + 24 * HOUR));
 	ledger_house_close(&house);
 }
 
@@ -92,7 +105,7 @@ TEST(ledger_captures_in_sealed_pieces)
 
 	ledger_house_open(&house);
 	id = house.license.license_id;
-	CHECK_OK(set(&house, T0 + HOUR));
+	CHECK_OK(set(&house, HOUR));
 	CHECK(is_captured(&house, T0));
 	CHECK(!is_captured(&house, T0 + HOUR));
 	memset(text, 'x', sizeof(text));
@@ -130,13 +143,13 @@ TEST(ledger_captures_so_many_and_no_more)
 	struct ledger_house house;
 
 	ledger_house_open(&house);
-	CHECK_OK(set(&house, T0 + HOUR));
+	CHECK_OK(set(&house, HOUR));
 	for (unsigned i = 0; i < CAPTURES_MAX + 5; i++)
 		CHECK_OK(put(&house, STR(CANARY), STR("")));
 	CHECK_INT(count(&house, KEY_CAPTURE), CAPTURES_MAX);
 	CHECK(!is_captured(&house, T0)); /* the proxy is told to keep none */
 	/* Switched on again it begins anew. */
-	CHECK_OK(set(&house, T0 + 2 * HOUR));
+	CHECK_OK(set(&house, 2 * HOUR));
 	CHECK_INT(count(&house, KEY_CAPTURE), 0);
 	CHECK_INT(count(&house, KEY_CAPTURE_END), 1);
 	CHECK(is_captured(&house, T0));
@@ -150,7 +163,7 @@ TEST(ledger_captures_are_erased_when_they_end)
 
 	ledger_house_open(&house);
 	CHECK_OK(ledger_captures_end(&house.ledger, T0, &house.arena));
-	CHECK_OK(set(&house, T0 + HOUR));
+	CHECK_OK(set(&house, HOUR));
 	CHECK_OK(put(&house, STR(CANARY), STR(CANARY)));
 	CHECK_OK(
 	    ledger_captures_end(&house.ledger, T0 + HOUR - 1, &house.arena));
