@@ -6,6 +6,7 @@
 #include "lib/json.h"
 #include "lib/test.h"
 #include "store/records.h"
+#include "workers/providers/providers.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -429,4 +430,21 @@ TEST(command_plan_and_price_set_change_only_what_is_given)
 	expect("price set openai gpt-9 --input 3 --json", 0,
 	       "\"output\":10000000,", "");
 	expect("price list", 0, "gpt-9", "");
+}
+
+TEST(command_provider_list_shows_what_is_built_in)
+{
+	struct ran ran;
+
+	set_up_store();
+	ran = run("provider list --json");
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+		char part[128];
+
+		snprintf(part, sizeof(part),
+			 "\"default_model\":\"%s\",\"source\":\"built-in\"",
+			 provider_rows[i].default_model);
+		CHECK(strstr(ran.out.p, part));
+	}
+	ran_free(&ran);
 }

@@ -176,17 +176,25 @@ static void
 check_providers(struct doctor *doctor)
 {
 	const struct conf *conf = &doctor->command->conf;
-	bool openai = conf->openai_api_key[0] != '\0';
-	bool anthropic = conf->anthropic_api_key[0] != '\0';
-	bool deepseek = conf->deepseek_api_key[0] != '\0';
+	const struct {
+		const char *key, *name;
+	} rows[] = {
+#define PROVIDER(name, ...) {conf->name##_api_key, " " #name},
+#include "lib/providers.def"
+#undef PROVIDER
+	};
+	char names[64] = "";
+	size_t n = 0;
 
-	if (!openai && !anthropic && !deepseek)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].key[0])
+			n += (size_t)snprintf(names + n, sizeof(names) - n,
+					      "%s", rows[i].name);
+	if (n == 0)
 		say(doctor, "providers", true,
 		    "no provider key here: only the model `demo` answers");
 	else
-		say(doctor, "providers", true, "keys are set for%s%s%s",
-		    openai ? " openai" : "", anthropic ? " anthropic" : "",
-		    deepseek ? " deepseek" : "");
+		say(doctor, "providers", true, "keys are set for%s", names);
 }
 
 enum err

@@ -11,6 +11,7 @@
 #include "lib/calendar.h"
 #include "lib/json.h"
 #include "lib/money.h"
+#include "store/provider_key.h"
 #include "workers/prices.h"
 
 #include <errno.h>
@@ -255,18 +256,19 @@ static const struct amount litellm_amounts[] = {
     {NULL, 0},
 };
 
+/* One that does not say is taken to be. */
 static bool
-is_one_of(struct json_value object, const char *name, const char *const *words,
-	  bool if_absent)
+is_for_text(struct json_value entry)
 {
-	struct json_value value;
+	static const char *const modes[] = {"chat", "completion", "responses"};
+	struct json_value mode;
 
-	if (!json_get(object, str_of(name), &value))
-		return if_absent;
-	for (; *words; words++)
-		if (value.type == JSON_STRING &&
-		    str_eq(str_bytes(value.raw.p + 1, value.raw.n - 2),
-			   str_of(*words)))
+	if (!json_get(entry, STR("mode"), &mode))
+		return true;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (mode.type == JSON_STRING &&
+		    str_eq(str_bytes(mode.raw.p + 1, mode.raw.n - 2),
+			   str_of(modes[i])))
 			return true;
 	return false;
 }
@@ -275,15 +277,14 @@ is_one_of(struct json_value object, const char *name, const char *const *words,
 static bool
 is_ours(struct json_value entry)
 {
-	static const char *const providers[] = {"openai", "anthropic",
-						"deepseek", NULL};
-	static const char *const modes[] = {"chat", "completion", "responses",
-					    NULL};
 	struct json_value value;
 
 	return entry.type == JSON_OBJECT &&
-	       is_one_of(entry, "litellm_provider", providers, false) &&
-	       is_one_of(entry, "mode", modes, true) &&
+	       json_get(entry, STR("litellm_provider"), &value) &&
+	       value.type == JSON_STRING &&
+	       provider_key_is_of(
+		   str_bytes(value.raw.p + 1, value.raw.n - 2)) &&
+	       is_for_text(entry) &&
 	       json_get(entry, STR("input_cost_per_token"), &value) &&
 	       json_get(entry, STR("output_cost_per_token"), &value);
 }

@@ -66,11 +66,14 @@ static enum err
 list_built_in(struct output *output, const struct conf *conf, struct why *why)
 {
 	const struct {
-		const char *name, *base_url, *auth;
-	} rows[] = {{"openai", conf->openai_base_url, "bearer"},
-		    {"anthropic", conf->anthropic_base_url, "x-api-key"},
-		    {"deepseek", conf->deepseek_base_url, "bearer"},
-		    {"demo", NULL, "none"}};
+		const char *name, *base_url, *auth, *default_model;
+	} rows[] = {
+#define PROVIDER(id, ID, shape, auth, header, model, limit)                    \
+	{#id, conf->id##_base_url, auth, model},
+#include "lib/providers.def"
+#undef PROVIDER
+	    {"demo", NULL, "none", "demo"},
+	};
 	struct provider_view view;
 	enum err e = ERR_OK;
 
@@ -80,6 +83,7 @@ list_built_in(struct output *output, const struct conf *conf, struct why *why)
 		view.name = str_of(rows[i].name);
 		view.base_url = str_of(rows[i].base_url);
 		view.auth = str_of(rows[i].auth);
+		view.default_model = str_of(rows[i].default_model);
 		view.source = STR("built-in");
 		e = output_row(output, &view, why);
 	}

@@ -101,11 +101,19 @@ on_answer(void *ctx, int status, struct str body)
 static const char *
 model_of(const struct conf *conf)
 {
-	if (conf->openai_api_key[0])
-		return "gpt-4o-mini";
-	if (conf->anthropic_api_key[0])
-		return "claude-haiku-4-5";
-	return conf->deepseek_api_key[0] ? "deepseek-chat" : "demo";
+	const struct {
+		const char *key, *model;
+	} rows[] = {
+#define PROVIDER(id, ID, shape, auth, header, model, limit)                    \
+	{conf->id##_api_key, model},
+#include "lib/providers.def"
+#undef PROVIDER
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].key[0])
+			return rows[i].model;
+	return "demo";
 }
 
 static void

@@ -375,9 +375,11 @@ check(const struct conf *conf, struct why *why)
 	static const char *const formats[] = {"text", "json", NULL};
 	const struct {
 		const char *name, *url;
-	} urls[] = {{"openai_base_url", conf->openai_base_url},
-		    {"anthropic_base_url", conf->anthropic_base_url},
-		    {"deepseek_base_url", conf->deepseek_base_url}};
+	} urls[] = {
+#define PROVIDER(name, ...) {#name "_base_url", conf->name##_base_url},
+#include "lib/providers.def"
+#undef PROVIDER
+	};
 
 	if (!is_one_of(conf->log_level, levels))
 		return why_field(why, ERR_CONFIG, "log_level",

@@ -6,9 +6,18 @@
 #define SHOWN_CHARS 4u
 #define SHOWN_LEAST 16u /* of a shorter key the end would say too much */
 
-/* Those rows of workers/providers that have a key; a test compares them. */
-static const char *const providers[] = {"openai", "anthropic", "deepseek"};
-const char provider_key_providers[] = "openai, anthropic, deepseek";
+static const char *const providers[] = {
+#define PROVIDER(name, ...) #name,
+#include "lib/providers.def"
+#undef PROVIDER
+};
+
+static const char listed[] =
+#define PROVIDER(name, ...) ", " #name
+#include "lib/providers.def"
+#undef PROVIDER
+    ;
+const char *const provider_key_providers = listed + 2;
 
 const char *
 provider_key_provider(size_t i)

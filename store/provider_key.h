@@ -19,7 +19,7 @@
 const char *provider_key_provider(size_t i);
 bool provider_key_is_of(struct str provider);
 /* "openai, anthropic, deepseek" */
-extern const char provider_key_providers[];
+extern const char *const provider_key_providers;
 
 /* A header's value as it stands: 1 to 512 printable ASCII characters without
  * a blank (RFC 9110, section 5.5). False: *reason says what is wrong, without

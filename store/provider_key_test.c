@@ -58,7 +58,6 @@ TEST(provider_keys_show_their_last_four_characters_at_most)
 	arena_fini(&arena);
 }
 
-/* Store and proxy have each their list; this is what keeps them one. */
 TEST(providers_that_take_keys_are_those_of_the_proxy)
 {
 	size_t count = 0;

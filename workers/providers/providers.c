@@ -5,51 +5,37 @@
 
 #include <stdio.h>
 
-/* clang-format off */
-const struct provider_row provider_rows[PROVIDER_COUNT] = {
-	{
-		.name = "openai",
-		.index = 0,
-		.wire = &openai_wire,
-		.key_name = "OPENAI_API_KEY",
-		.key_at = offsetof(struct conf, openai_api_key),
-		.base_url_at = offsetof(struct conf, openai_base_url),
-		.key_header = "Authorization: Bearer ",
-		.default_model = "gpt-4o-mini",
-		.max_tokens_name = "max_completion_tokens",
-	},
-	{
-		.name = "anthropic",
-		.index = 1,
-		.wire = &anthropic_wire,
-		.key_name = "ANTHROPIC_API_KEY",
-		.key_at = offsetof(struct conf, anthropic_api_key),
-		.base_url_at = offsetof(struct conf, anthropic_base_url),
-		.key_header = "x-api-key: ",
-		.default_model = "claude-haiku-4-5",
-		.max_tokens_name = "max_tokens",
-	},
-	{
-		.name = "deepseek",
-		.index = 2,
-		.wire = &openai_wire,
-		.key_name = "DEEPSEEK_API_KEY",
-		.key_at = offsetof(struct conf, deepseek_api_key),
-		.base_url_at = offsetof(struct conf, deepseek_base_url),
-		.key_header = "Authorization: Bearer ",
-		.default_model = "deepseek-chat",
-		.max_tokens_name = "max_tokens",
-	},
-	{
-		.name = "demo",
-		.index = 3,
-		.wire = &openai_wire,
-		.is_inside = true,
-		.default_model = "demo",
-		.max_tokens_name = "max_tokens",
-	},
+enum {
+#define PROVIDER(id, ...) AT_##id,
+#include "lib/providers.def"
+#undef PROVIDER
+	AT_demo
 };
-/* clang-format on */
+
+const struct provider_row provider_rows[PROVIDER_COUNT] = {
+#define PROVIDER(id, ID, shape, auth, header, model, limit)                    \
+	{                                                                      \
+	    .name = #id,                                                       \
+	    .index = AT_##id,                                                  \
+	    .wire = &shape##_wire,                                             \
+	    .key_name = #ID "_API_KEY",                                        \
+	    .key_at = offsetof(struct conf, id##_api_key),                     \
+	    .base_url_at = offsetof(struct conf, id##_base_url),               \
+	    .key_header = header,                                              \
+	    .default_model = model,                                            \
+	    .max_tokens_name = limit,                                          \
+	},
+#include "lib/providers.def"
+#undef PROVIDER
+    {
+	.name = "demo",
+	.index = AT_demo,
+	.wire = &openai_wire,
+	.is_inside = true,
+	.default_model = "demo",
+	.max_tokens_name = "max_tokens",
+    },
+};
 
 void
 provider_usage_clear(struct provider_usage *usage)
