@@ -45,6 +45,16 @@ write_own(struct http_request *r, struct str part)
 	return http_stream_write(r, part);
 }
 
+/* What Anthropic says while it thinks, which its clients know at any place; no
+ * client of the others has an event that means nothing. */
+static struct str
+sign_of_life(const struct http_request *r)
+{
+	if (r->shape == SHAPE_ANTHROPIC)
+		return STR("event: ping\ndata: {\"type\": \"ping\"}\n\n");
+	return STR(": keep-alive\n\n");
+}
+
 static void
 on_silence(void *ctx)
 {
@@ -56,7 +66,7 @@ on_silence(void *ctx)
 
 	if (silent_ms >= keep_alive_ms) {
 		if (is_between_events(r))
-			write_own(r, STR(": keep-alive\n\n"));
+			write_own(r, sign_of_life(r));
 		r->stream.last_part_ns = loop_now_ns(loop);
 		silent_ms = 0;
 	}

@@ -7,7 +7,9 @@
  *   plan      of its licence, instead of a big one
  *   domain    of its licence, instead of any
  *   client    it is for that one alone
- *   isAlone   it has a house of its own: it puts the provider's key aside
+ *   isAlone   it has a house of its own: it puts the provider's key aside, or
+ *             has settings
+ *   settings  of that house, beside the usual ones
  *   isDemo    it is for the demo as well
  * `it` (sdk.test.js) is of one pair and has a licence of its own.
  */

@@ -1,6 +1,7 @@
 /*
  * end_cases: what ends before its end, whoever ends it: the client that leaves
- * or waits no longer, a provider that is silent or breaks off. See cases.js.
+ * or waits no longer, a provider that is silent or breaks off; and what does
+ * not, though it takes its time. See cases.js.
  */
 'use strict';
 
@@ -107,6 +108,33 @@ const endCases = [
              },
              ledger: isPartial
            })),
+
+  /* In its own shape's way, also before the first event. */
+  {
+    name: 'a stream is kept alive while the provider thinks',
+    isAlone: true,
+    settings: {CHATELLO_KEEP_ALIVE_MS: '50'},
+    asks: 2,
+    async run(it) {
+      const slow = '#up delay=400 events=3 gap=200';
+      const sign = it.pair.client === 'anthropic' ?
+          'event: ping\ndata: {"type": "ping"}\n\n' :
+          ': keep-alive\n\n';
+      const raw = await it.send(slow, {stream: true}).asResponse();
+      const text = await raw.text();
+      const answer = await it.stream(slow);
+
+      assert.ok(text.startsWith(sign + sign), text.slice(0, 100));
+      assert.ok(text.split(sign).length > 4);
+      assert.equal(text.includes(': keep-alive'), it.pair.client === 'openai');
+      assert.equal(answer.finish, 'stop');
+      assert.ok(answer.text.length > 0);
+      for (const piece of answer.text.split(' ').filter(Boolean))
+        assert.ok(text.includes(piece), piece);
+    },
+    ledger: (lines) => assert.deepEqual(
+        lines.map(({status}) => status), ['settled', 'settled'])
+  },
 
   {
     name: 'a JSON answer that breaks off',

@@ -172,10 +172,12 @@ function describePair(pair, all) {
                    ...shared.map((one) => one.it.key)])
         assert.ok(!log.includes(secret));
     });
-    /* What puts the provider's key aside has a house for itself. */
+    /* What puts the provider's key aside, or has settings of its own, has a
+     * house for itself. */
     for (const one of alone)
       test(one.name, {timeout: CASE_MS}, async () => {
-        const own = await House.start(providers, SETTINGS);
+        const own =
+            await House.start(providers, {...SETTINGS, ...one.settings});
 
         try {
           await runCase(pair, own, one);
