@@ -30,6 +30,29 @@ ask(const struct house *house, const char *key, const char *model,
 	return answer.status;
 }
 
+/* As OpenAI's clients are told; "" = it is not among them. */
+static void
+owner_of(const struct house *house, const char *key, const char *model,
+	 char provider[32])
+{
+	struct answer answer;
+	char headers[256], path[64];
+	json_t *said;
+
+	snprintf(headers, sizeof(headers), "X-License-Key: %s\r\n", key);
+	snprintf(path, sizeof(path), "/v1/models/%s", model);
+	http(&answer, house->public, "GET", path, headers, STR(""));
+	provider[0] = '\0';
+	if (answer.status == 200) {
+		said = answer_json(&answer);
+		CHECK_STR(json_str_at(said, "id"), str_of(model));
+		snprintf(provider, 32, "%.*s",
+			 STR_ARG(json_str_at(said, "owned_by")));
+		json_decref(said);
+	}
+	answer_free(&answer);
+}
+
 static bool
 upstream_saw_key(const struct house *house)
 {
@@ -61,6 +84,13 @@ TEST_LIMITED(routes_are_set_while_the_house_runs, 60)
 			 "--output", "2", NULL));
 	json_decref(tool("route", "set", "small", "--provider", "near", NULL));
 	json_decref(tool("route", "set", "fast", "--model", MODEL, NULL));
+	/* A list of models has the news a moment later, too. */
+	do
+		owner_of(&house, key, "fast", provider);
+	while (provider[0] == '\0');
+	CHECK_STR(str_of(provider), STR("openai"));
+	owner_of(&house, key, "gpt-unpriced", provider);
+	CHECK_STR(str_of(provider), STR(""));
 	/* Once known, at once: the name that was asked for a moment ago needs
 	 * that moment. */
 	while (ask(&house, key, "fast", "", provider) == 404)

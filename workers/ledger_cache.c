@@ -5,6 +5,8 @@
  */
 #include "workers/ledger_parts.h"
 
+#include "workers/providers/models.h"
+
 #include <stdlib.h>
 
 #define SLOTS 1024u /* a power of two */
@@ -215,35 +217,6 @@ ledger_plan_limits(struct ledger *ledger, struct str workspace, struct str code,
 	return ERR_OK;
 }
 
-/* True when s ends in the form; 'd' is a digit, all else itself. */
-static bool
-has_form(struct str s, const char *form)
-{
-	size_t n = strlen(form);
-
-	if (s.n <= n)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		char c = s.p[s.n - n + i];
-
-		if (form[i] == 'd' ? c < '0' || c > '9' : c != form[i])
-			return false;
-	}
-	return true;
-}
-
-struct str
-ledger_undated_model(struct str model)
-{
-	static const char *const forms[] = {"-dddd-dd-dd", "-dddddddd",
-					    "-dddd"};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-		if (has_form(model, forms[i]))
-			return str_bytes(model.p, model.n - strlen(forms[i]));
-	return model;
-}
-
 struct model_prices {
 	struct price record;
 	struct prices prices;
@@ -279,7 +252,7 @@ enum err
 ledger_price(struct ledger *ledger, struct str provider, struct str model,
 	     int64_t at_ms, const struct price_period **out)
 {
-	struct str undated = ledger_undated_model(model);
+	struct str undated = model_undated(model);
 	enum err e;
 
 	if (!ledger_is_plain(provider) || !ledger_is_plain(model))

@@ -63,9 +63,6 @@ enum err ledger_plan_limits(struct ledger *ledger, struct str workspace,
 enum err ledger_price(struct ledger *ledger, struct str provider,
 		      struct str model, int64_t at_ms,
 		      const struct price_period **out);
-/* "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022", "gpt-4-0613": the name
- * without the date; the same name when it has none. */
-struct str ledger_undated_model(struct str model);
 /* First instant of the window that holds ms. */
 int64_t ledger_window_start(struct ledger_workspace *workspace,
 			    enum calendar_window window, int64_t ms);

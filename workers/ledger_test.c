@@ -288,23 +288,6 @@ TEST(ledger_seeds_templates_and_prices)
 	house_close(&house);
 }
 
-TEST(ledger_undated_models)
-{
-	static const char *const rows[][2] = {
-	    {"gpt-4o-2024-08-06", "gpt-4o"},
-	    {"claude-3-opus-20240229", "claude-3-opus"},
-	    {"gpt-4-0613", "gpt-4"},
-	    {"gpt-3.5-turbo", "gpt-3.5-turbo"},
-	    {"gpt-4", "gpt-4"},
-	    {"-0613", "-0613"},
-	    {"", ""},
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		CHECK_STR(ledger_undated_model(str_of(rows[i][0])),
-			  str_of(rows[i][1]));
-}
-
 TEST(ledger_refuses_another_master_key)
 {
 	struct store_conf conf = {.engine = "memory"};

@@ -337,7 +337,9 @@ enum err proxy_read_request(struct proxy_asked *asked);
 /* Takes over why, into the arena. */
 void proxy_refuse(struct proxy_asked *asked, const struct why *why);
 bool proxy_routes_may_be_old(const struct proxy *proxy);
-/* Asks for the newest ones, and reads again behind the answer. */
+/* Asks for the newest ones. */
+void proxy_routes_renew(struct proxy *proxy);
+/* Likewise, and reads again behind the answer. */
 enum err job_wait_for_routes(struct job *job, const struct ai_request *in);
 void proxy_routes_wake(struct proxy *proxy);
 

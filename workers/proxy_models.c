@@ -1,39 +1,109 @@
 /*
  * proxy_models: the models that a licence may use: those with a price, which
  * validate knows, of the providers that the vendor has a key for, which we
- * know.
+ * know; and the names that the vendor's routes give to them.
  */
+#include "workers/providers/models.h"
 #include "workers/proxy.h"
 
 #include <stdlib.h>
 
 #define MODELS_BYTES_MAX (2u << 20)
+#define MODELS_MAX 4096u /* lib/msg.def */
 
 struct listing {
 	struct proxy *proxy;
 	struct bus_from *from;
 };
 
+/* A price is its model's with a date, too. */
+static const struct priced_model *
+find_priced(const struct prices_answer *prices,
+	    const struct route_target *target)
+{
+	struct str undated = model_undated(target->model);
+
+	for (uint32_t i = 0; i < prices->models_count; i++) {
+		const struct priced_model *model = &prices->models[i];
+
+		if (str_eq(model->provider, target->provider) &&
+		    (str_eq(model->id, target->model) ||
+		     str_eq(model->id, undated)))
+			return model;
+	}
+	return NULL;
+}
+
+static bool
+is_ours(const struct proxy *proxy, struct str provider)
+{
+	const struct provider_row *row =
+	    providers_find(&proxy->providers, provider);
+
+	return row && provider_has_key(&proxy->providers, row);
+}
+
+/* The routes' names that lead to a model of the list. */
+static uint32_t
+take_aliases(const struct proxy *proxy, const struct prices_answer *prices,
+	     struct priced_model *out)
+{
+	const struct routes *routes = &proxy->routes;
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < routes->count; i++) {
+		struct str name = routes->rows[i].name;
+		struct route_target target;
+		const struct priced_model *model;
+
+		if (route_is_pattern(name))
+			continue;
+		target = routes_resolve(routes, name);
+		model = find_priced(prices, &target);
+		if (model && is_ours(proxy, target.provider))
+			out[n++] = (struct priced_model){name, target.provider,
+							 model->created_at};
+	}
+	return n;
+}
+
+static bool
+has_name(const struct priced_model *models, uint32_t n, struct str id)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (str_eq(models[i].id, id))
+			return true;
+	return false;
+}
+
+/* A model whose name is a route's as well is where the route leads. */
 static enum err
 filter(struct proxy *proxy, struct str body, struct arena *arena)
 {
+	struct priced_model aliases[ROUTES_MAX + ROUTES_BUILT_IN];
 	struct prices_answer prices;
 	struct models_answer models;
-	uint32_t n = 0;
+	uint32_t n = 0, alias_count;
 	enum err err =
 	    schema_decode(&prices_answer_schema, body, &prices, arena, NULL);
 
 	if (err != ERR_OK)
 		return err;
-	for (uint32_t i = 0; i < prices.models_count; i++) {
-		const struct provider_row *row = providers_find(
-		    &proxy->providers, prices.models[i].provider);
-
-		if (row && provider_has_key(&proxy->providers, row))
-			prices.models[n++] = prices.models[i];
-	}
+	alias_count = take_aliases(proxy, &prices, aliases);
 	schema_clear(&models_answer_schema, &models);
-	models.models = prices.models;
+	models.models = arena_array(arena, prices.models_count + alias_count,
+				    sizeof(*models.models));
+	if (models.models == NULL)
+		return ERR_NO_MEMORY;
+	for (uint32_t i = 0; i < prices.models_count; i++) {
+		const struct priced_model *model = &prices.models[i];
+
+		if (is_ours(proxy, model->provider) &&
+		    !has_name(aliases, alias_count, model->id))
+			models.models[n++] = *model;
+	}
+	for (uint32_t i = 0; i < alias_count && n < MODELS_MAX; i++)
+		models.models[n++] = aliases[i];
 	models.models_count = n;
 	buf_reset(&proxy->scratch);
 	schema_encode(&models_answer_schema, &models, &proxy->scratch);
@@ -80,6 +150,8 @@ proxy_models(struct context *context, const void *in_, void *out)
 	(void)out;
 	if (listing == NULL)
 		return ERR_NO_MEMORY;
+	if (proxy_routes_may_be_old(proxy))
+		proxy_routes_renew(proxy);
 	listing->proxy = proxy;
 	listing->from = context->from;
 	schema_clear(&prices_get_schema, &prices);

@@ -217,6 +217,13 @@ read_again(void *ctx)
 	arena_fini(&arena);
 }
 
+void
+proxy_routes_renew(struct proxy *proxy)
+{
+	proxy->routes_asked_ms = clock_mono_ms();
+	proxy_keys_renew(proxy);
+}
+
 enum err
 job_wait_for_routes(struct job *job, const struct ai_request *in)
 {
@@ -230,8 +237,7 @@ job_wait_for_routes(struct job *job, const struct ai_request *in)
 	job->request_id = job_keep(
 	    job->request_id_text, sizeof(job->request_id_text), in->request_id);
 	loop_timer_set(proxy->loop, &job->step, PROXY_ASK_MS, read_again, job);
-	proxy->routes_asked_ms = clock_mono_ms();
-	proxy_keys_renew(proxy);
+	proxy_routes_renew(proxy);
 	return ERR_OK;
 }
 

@@ -718,6 +718,44 @@ TEST(proxy_lists_models_of_providers_that_are_on)
 	house_close(&house);
 }
 
+/* Of names, those that lead to a model of the list; a route in front of a
+ * model's own name says whose it is. */
+TEST(proxy_lists_aliases_like_models)
+{
+	const struct route_setting routes[] = {
+	    {.name = STR("fast"), .model = STR("gpt-4o-mini")},
+	    {.name = STR("dated"), .model = STR("gpt-4o-2024-08-06")},
+	    {.name = STR("deep"), .model = STR("deepseek-chat")}, /* off */
+	    {.name = STR("gone"), .model = STR("gpt-unpriced")},
+	    {.name = STR("fa*"), .model = STR("gpt-4o")},
+	    {.name = STR("gpt-4o"), .model = STR("gpt-4o-mini")},
+	};
+	struct house house;
+	struct models models;
+	const struct priced_model *list;
+
+	house_open(&house);
+	memcpy(house.routes, routes, sizeof(routes));
+	house.routes_count = sizeof(routes) / sizeof(routes[0]);
+	house.keys_version++;
+	do { /* the first lists are from before the routes are known */
+		CHECK_OK(loop_turn(house.loop, 5));
+		ask_models(&house, &models, STR(LICENSE_KEY));
+	} while (models.err == ERR_UNAVAILABLE ||
+		 models.answer.models_count < 4);
+	list = models.answer.models;
+	CHECK_INT(models.answer.models_count, 4);
+	CHECK_STR(list[0].id, STR("gpt-4o-mini"));
+	for (int i = 1; i < 4; i++)
+		CHECK_STR(list[i].provider, STR("openai"));
+	CHECK_STR(list[1].id, STR("gpt-4o"));
+	CHECK_INT(list[1].created_at, SCHEMA_INT_NONE);
+	CHECK_STR(list[2].id, STR("dated"));
+	CHECK_INT(list[2].created_at, 1000);
+	CHECK_STR(list[3].id, STR("fast"));
+	house_close(&house);
+}
+
 /* --- speed ----------------------------------------------------------- */
 
 #define SPEED_OUTSTANDING 64u

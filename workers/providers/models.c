@@ -58,3 +58,32 @@ model_facts(struct str model)
 	}
 	return facts;
 }
+
+/* True when s ends in the form; 'd' is a digit, all else itself. */
+static bool
+has_form(struct str s, const char *form)
+{
+	size_t n = strlen(form);
+
+	if (s.n <= n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = s.p[s.n - n + i];
+
+		if (form[i] == 'd' ? c < '0' || c > '9' : c != form[i])
+			return false;
+	}
+	return true;
+}
+
+struct str
+model_undated(struct str model)
+{
+	static const char *const forms[] = {"-dddd-dd-dd", "-dddddddd",
+					    "-dddd"};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (has_form(model, forms[i]))
+			return str_bytes(model.p, model.n - strlen(forms[i]));
+	return model;
+}

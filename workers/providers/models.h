@@ -11,6 +11,10 @@
  * digit, all else is itself. */
 bool model_matches(struct str model, struct str pattern);
 
+/* "gpt-4o-2024-08-06", "claude-3-5-sonnet-20241022", "gpt-4-0613": the name
+ * without the date; the same name when it has none. */
+struct str model_undated(struct str model);
+
 struct model_facts {
 	const char *pattern;
 	bool takes_sampling; /* temperature and top_p */

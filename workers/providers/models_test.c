@@ -71,3 +71,20 @@ TEST(models_facts)
 		CHECK_INT(facts->takes_thinking, rows[i].takes_thinking);
 	}
 }
+
+TEST(models_undated)
+{
+	static const char *const rows[][2] = {
+	    {"gpt-4o-2024-08-06", "gpt-4o"},
+	    {"claude-3-opus-20240229", "claude-3-opus"},
+	    {"gpt-4-0613", "gpt-4"},
+	    {"gpt-3.5-turbo", "gpt-3.5-turbo"},
+	    {"gpt-4", "gpt-4"},
+	    {"-0613", "-0613"},
+	    {"", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CHECK_STR(model_undated(str_of(rows[i][0])),
+			  str_of(rows[i][1]));
+}
