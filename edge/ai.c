@@ -172,6 +172,26 @@ tell_house(struct http_request *r, const struct ai_head *head)
 	reply_ms(r, "x-chatello-overhead-ms", us);
 }
 
+/* Where the licence, or its workspace, stands behind this request. */
+static void
+tell_limits(struct http_request *r, const struct ai_head *head)
+{
+	const struct reply_left left[REPLY_LEFTS] = {
+	    [LEFT_REQUESTS_MONTH] = {head->month_limit, head->month_remaining},
+	    [LEFT_SPEND_MONTH] = {head->spend_limit, head->spend_remaining},
+	    [LEFT_CONCURRENT] = {head->concurrent_limit,
+				 head->concurrent_remaining},
+	};
+
+	reply_ai_rates(
+	    r,
+	    &(struct reply_rate){head->rate_limit, head->rate_remaining,
+				 head->rate_reset_ms},
+	    &(struct reply_rate){head->tokens_limit, head->tokens_remaining,
+				 head->tokens_reset_ms});
+	reply_ai_left(r, left);
+}
+
 static void
 on_head(struct http_request *r, const struct bus_answer *answer)
 {
@@ -187,12 +207,7 @@ on_head(struct http_request *r, const struct bus_answer *answer)
 	if (head.content_type.n == 0)
 		head.content_type = STR("application/json");
 	tell_house(r, &head);
-	reply_ai_rates(
-	    r,
-	    &(struct reply_rate){head.rate_limit, head.rate_remaining,
-				 head.rate_reset_ms},
-	    &(struct reply_rate){head.tokens_limit, head.tokens_remaining,
-				 head.tokens_reset_ms});
+	tell_limits(r, &head);
 	reply_headers(r);
 	if (!answer->is_last) {
 		stream_begin(r, &head, answer->body.n);

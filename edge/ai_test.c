@@ -85,7 +85,40 @@ TEST(edge_says_what_remains_as_each_shape_does)
 	CHECK_HAS("anthropic-ratelimit-tokens-reset: 2");
 	world_post("/api/chat", KEY, "{}");
 	CHECK_HAS("RateLimit-Limit: 100\r\n");
-	CHECK(!world_has("ratelimit-limit-requests"));
+	CHECK(!world_has("ratelimit-limit-requests:"));
+	world_end();
+}
+
+/* Under one name in all shapes, streamed or not; of what has no limit there is
+ * nothing to say. */
+TEST(edge_says_what_remains_of_month_money_and_places)
+{
+	static const char *const paths[] = {"/v1/chat/completions",
+					    "/v1/messages", "/api/chat"};
+	int fd;
+
+	world_begin();
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		world_post(paths[i], KEY "Origin: https://a.example\r\n", "{}");
+		CHECK_STATUS("200");
+		CHECK_HAS("\r\nx-ratelimit-limit-requests-month: 1000\r\n");
+		CHECK_HAS("\r\nx-ratelimit-remaining-requests-month: 41\r\n");
+		CHECK_HAS("\r\nx-ratelimit-limit-spend-month: "
+			  "9000000000000000000\r\n");
+		CHECK_HAS("\r\nx-ratelimit-remaining-spend-month: "
+			  "8999999999999999999\r\n");
+		CHECK(!world_has("x-ratelimit-limit-concurrent:"));
+		CHECK(!world_has("x-ratelimit-remaining-concurrent:"));
+		/* A page may read them. */
+		CHECK_HAS(", x-ratelimit-remaining-requests-month, ");
+		CHECK_HAS(", x-ratelimit-remaining-spend-month, ");
+		CHECK_HAS(", x-ratelimit-remaining-concurrent");
+	}
+	fd = world_client(LISTENER_PUBLIC);
+	talk_say(fd, CHAT "Content-Length: 12\r\n\r\n{\"stream\":1}");
+	CHECK(talk_hear(edge.loop, fd, "{\"id\":\"x\"}"));
+	CHECK_HAS("\r\nx-ratelimit-remaining-requests-month: 41\r\n");
+	close(fd);
 	world_end();
 }
 

@@ -15,7 +15,7 @@
 #include "lib/buf.h"
 #include "lib/loop.h"
 
-#define HTTP_REPLY_HEADERS_MAX 24
+#define HTTP_REPLY_HEADERS_MAX 32
 #define HTTP_STREAM_BYTES_MAX (1u << 20) /* that wait for the client */
 #define HTTP_ARENA_BYTES_MAX (4u << 20)
 #define HTTP_BODY_BYTES_MAX (8u << 20)

@@ -17,7 +17,7 @@
 /* A connection's pool: a request's head, and then the answer's head, which
  * must find its room: the answer of what was done would be lost. It is cleared
  * for each request: no larger than that. */
-#define ANSWER_HEAD_BYTES 1536u
+#define ANSWER_HEAD_BYTES 2304u
 #define CONNECTION_BYTES (HEAD_COST_MAX + ANSWER_HEAD_BYTES)
 
 struct http_connection {

@@ -32,7 +32,13 @@ reply_headers(struct http_request *r)
 	http_header(r, "Access-Control-Expose-Headers",
 		    "x-request-id, x-chatello-provider, "
 		    "x-chatello-overhead-ms, Retry-After, RateLimit-Limit, "
-		    "RateLimit-Remaining, RateLimit-Reset");
+		    "RateLimit-Remaining, RateLimit-Reset, "
+		    "x-ratelimit-limit-requests-month, "
+		    "x-ratelimit-remaining-requests-month, "
+		    "x-ratelimit-limit-spend-month, "
+		    "x-ratelimit-remaining-spend-month, "
+		    "x-ratelimit-limit-concurrent, "
+		    "x-ratelimit-remaining-concurrent");
 }
 
 /* Left out when there is no memory for it: the answer stands without. */
@@ -145,6 +151,26 @@ reply_ai_rates(struct http_request *r, const struct reply_rate *requests,
 		header_int(r, names[0], rates[i]->limit);
 		header_int(r, names[1], rates[i]->remaining);
 		reply_text(r, names[2], reset);
+	}
+}
+
+static const char *const left_names[REPLY_LEFTS][2] = {
+    [LEFT_REQUESTS_MONTH] = {"x-ratelimit-limit-requests-month",
+			     "x-ratelimit-remaining-requests-month"},
+    [LEFT_SPEND_MONTH] = {"x-ratelimit-limit-spend-month",
+			  "x-ratelimit-remaining-spend-month"},
+    [LEFT_CONCURRENT] = {"x-ratelimit-limit-concurrent",
+			 "x-ratelimit-remaining-concurrent"},
+};
+
+void
+reply_ai_left(struct http_request *r, const struct reply_left left[REPLY_LEFTS])
+{
+	for (int i = 0; i < REPLY_LEFTS; i++) {
+		if (left[i].limit == SCHEMA_INT_NONE)
+			continue;
+		header_int(r, left_names[i][0], left[i].limit);
+		header_int(r, left_names[i][1], left[i].remaining);
 	}
 }
 

@@ -53,6 +53,20 @@ void reply_rate(struct http_request *request, const struct reply_rate *rate);
 void reply_ai_rates(struct http_request *request,
 		    const struct reply_rate *requests,
 		    const struct reply_rate *tokens);
+/* What remains of the limits that have no name of the clients', for every shape
+ * of an AI answer: x-ratelimit-limit-NAME and x-ratelimit-remaining-NAME, where
+ * there is a limit. Money is in micro-units. */
+struct reply_left {
+	int64_t limit, remaining;
+};
+enum reply_left_name {
+	LEFT_REQUESTS_MONTH,
+	LEFT_SPEND_MONTH,
+	LEFT_CONCURRENT,
+	REPLY_LEFTS
+};
+void reply_ai_left(struct http_request *request,
+		   const struct reply_left left[REPLY_LEFTS]);
 /* Retry-After in whole seconds, at least 1. RFC 9110, section 10.2.3. */
 void reply_retry_after(struct http_request *request, int64_t retry_after_ms);
 

@@ -163,6 +163,10 @@ world_answer_head(struct worker *worker, struct bus_from *from,
 	head.tokens_limit = 9000;
 	head.tokens_remaining = 8000;
 	head.tokens_reset_ms = 61001;
+	head.month_limit = 1000;
+	head.month_remaining = 41;
+	head.spend_limit = INT64_C(9000000000000000000);
+	head.spend_remaining = INT64_C(8999999999999999999);
 	head.body = str_of(body);
 	if (!is_stream) {
 		answer(worker, from, ERR_OK, &ai_head_schema, &head);

@@ -146,6 +146,49 @@ plan_limit(const char *code, const char *limit)
 	json_decref(tool("plan", "set", code, "--limit", limit, NULL));
 }
 
+static long long
+told(const struct answer *answer, const char *name)
+{
+	struct str value = answer_header(answer, name);
+
+	return value.n ? strtoll(value.p, NULL, 10) : -1;
+}
+
+/* Before the body, be it JSON or a stream. */
+TEST_LIMITED(limits_tell_what_remains, 60)
+{
+	struct chat ask = {.script = NULL};
+	struct house house;
+	struct answer answer;
+
+	house_init(&house);
+	house_sell();
+	house_plan("tight", "9", "none");
+	plan_limit("tight", "spend_month=40000"); /* 5000 a request */
+	ask.key = house_license("tight");
+	house_up(&house);
+	for (int i = 1; i <= 3; i++) {
+		ask.is_stream = i == 2;
+		chat(&answer, &house, &ask);
+		CHECK_INT(answer.status, 200);
+		CHECK_INT(told(&answer, "x-ratelimit-limit-requests-month"), 9);
+		CHECK_INT(told(&answer, "x-ratelimit-remaining-requests-month"),
+			  9 - i);
+		CHECK_INT(told(&answer, "x-ratelimit-limit-spend-month"),
+			  40000);
+		CHECK_INT(told(&answer, "x-ratelimit-remaining-spend-month"),
+			  40000 - 5000 * i);
+		CHECK_INT(told(&answer, "x-ratelimit-limit-concurrent"), -1);
+		answer_free(&answer);
+	}
+	json_decref(tool("workspace", "set", "--limit", "concurrent=4", NULL));
+	chat(&answer, &house, &ask);
+	CHECK_INT(told(&answer, "x-ratelimit-limit-concurrent"), 4);
+	CHECK_INT(told(&answer, "x-ratelimit-remaining-concurrent"), 3);
+	answer_free(&answer);
+	CHECK_INT(house_down(&house), 0);
+}
+
 /* Sends all, then reads all: how many were answered, and how the others were
  * refused. */
 static int

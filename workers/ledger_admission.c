@@ -391,6 +391,25 @@ put(struct admission *a)
 
 /* --- the handler --------------------------------------------------------- */
 
+/* Of the limits that say no time: nobody can wait for them. */
+static void
+answer_left(const struct admission *a, struct reserved *out)
+{
+	const struct limits_account *accounts = a->accounts.seen;
+	unsigned count = a->accounts.count;
+	int64_t now_ms = a->context->now_ms;
+	struct limits_left left = limits_left_month(accounts, count, now_ms);
+
+	out->month_limit = left.limit;
+	out->month_remaining = left.remaining;
+	left = limits_left_money(accounts, count, now_ms);
+	out->spend_limit = left.limit;
+	out->spend_remaining = left.remaining;
+	left = limits_left_places(accounts, count, now_ms);
+	out->concurrent_limit = left.limit;
+	out->concurrent_remaining = left.remaining;
+}
+
 /* As it stands behind this request. */
 static void
 answer(const struct admission *a, struct reserved *out)
@@ -409,6 +428,7 @@ answer(const struct admission *a, struct reserved *out)
 	out->tokens_limit = tokens.limit;
 	out->tokens_remaining = tokens.remaining;
 	out->tokens_reset_ms = tokens.reset_ms;
+	answer_left(a, out);
 	out->keys_version = a->ledger->keys_version;
 	if (a->fallbacks)
 		out->fallbacks = a->fallbacks;

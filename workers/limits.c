@@ -6,19 +6,6 @@
 /* --- what is left ----------------------------------------------------------
  */
 
-static int64_t
-month_left(const struct limits_account *a)
-{
-	return left_of(a->limits->requests_month, a->meter->month_used,
-		       a->meter->month_reserved);
-}
-
-static int64_t
-places_left(const struct limits_account *a)
-{
-	return left_of(a->limits->concurrent, a->meter->open, 0);
-}
-
 /* The account that has the least left. */
 static unsigned
 tightest(const struct limits_account *accounts, unsigned count,

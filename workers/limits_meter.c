@@ -77,6 +77,27 @@ minute_left(const struct limits_account *a, int64_t now_ms)
 }
 
 static struct limits_left
+all_month_left(const struct limits_account *a, int64_t now_ms)
+{
+	return (struct limits_left){a->limits->requests_month, month_left(a),
+				    a->meter->month_end - now_ms};
+}
+
+static struct limits_left
+all_money_left(const struct limits_account *a, int64_t now_ms)
+{
+	return (struct limits_left){a->limits->spend_month, money_left(a),
+				    a->meter->month_end - now_ms};
+}
+
+static struct limits_left
+all_places_left(const struct limits_account *a, int64_t now_ms)
+{
+	(void)now_ms;
+	return (struct limits_left){a->limits->concurrent, places_left(a), 0};
+}
+
+static struct limits_left
 least_of(const struct limits_account *accounts, unsigned count, int64_t now_ms,
 	 struct limits_left (*left_in)(const struct limits_account *, int64_t))
 {
@@ -104,6 +125,27 @@ limits_left_tokens(const struct limits_account *accounts, unsigned count,
 		   int64_t now_ms)
 {
 	return least_of(accounts, count, now_ms, minute_left);
+}
+
+struct limits_left
+limits_left_month(const struct limits_account *accounts, unsigned count,
+		  int64_t now_ms)
+{
+	return least_of(accounts, count, now_ms, all_month_left);
+}
+
+struct limits_left
+limits_left_money(const struct limits_account *accounts, unsigned count,
+		  int64_t now_ms)
+{
+	return least_of(accounts, count, now_ms, all_money_left);
+}
+
+struct limits_left
+limits_left_places(const struct limits_account *accounts, unsigned count,
+		   int64_t now_ms)
+{
+	return least_of(accounts, count, now_ms, all_places_left);
 }
 
 /* --- lines --------------------------------------------------------------- */

@@ -44,6 +44,19 @@ left_of(int64_t limit, int64_t used, int64_t reserved)
 }
 
 static inline int64_t
+month_left(const struct limits_account *a)
+{
+	return left_of(a->limits->requests_month, a->meter->month_used,
+		       a->meter->month_reserved);
+}
+
+static inline int64_t
+places_left(const struct limits_account *a)
+{
+	return left_of(a->limits->concurrent, a->meter->open, 0);
+}
+
+static inline int64_t
 money_left(const struct limits_account *a)
 {
 	return left_of(a->limits->spend_month, a->meter->month_spent,

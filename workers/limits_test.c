@@ -217,6 +217,41 @@ TEST(limits_of_the_workspace_hold_too)
 		      w.meters[0].month_end - NOW);
 }
 
+/* What a request holds remains no more; the tighter account is told. */
+TEST(limits_say_what_remains)
+{
+	struct limits_left left;
+	struct world w;
+
+	world_init(&w);
+	CHECK_OK(admit(&w));
+	CHECK_INT(limits_left_month(w.accounts, 2, NOW).limit, NONE);
+	CHECK_INT(limits_left_money(w.accounts, 2, NOW).limit, NONE);
+	CHECK_INT(limits_left_places(w.accounts, 2, NOW).limit, NONE);
+
+	world_init(&w);
+	w.own.requests_month = 9;
+	w.common.requests_month = 5;
+	w.own.spend_month = 1000;
+	w.common.spend_month = 90000;
+	w.common.concurrent = 3;
+	w.request.output_tokens = 50;
+	CHECK_OK(admit(&w));
+	left = limits_left_month(w.accounts, 2, NOW);
+	CHECK_INT(left.limit, 5);
+	CHECK_INT(left.remaining, 4);
+	CHECK_INT(left.reset_ms, w.meters[1].month_end - NOW);
+	left = limits_left_money(w.accounts, 2, NOW);
+	CHECK_INT(left.limit, 1000);
+	CHECK_INT(left.remaining, 800); /* 100 + 2 * 50 are held */
+	left = limits_left_places(w.accounts, 2, NOW);
+	CHECK_INT(left.limit, 3);
+	CHECK_INT(left.remaining, 2);
+	w.own.concurrent = 1;
+	CHECK_INT(limits_left_places(w.accounts, 2, NOW).limit, 1);
+	CHECK_INT(limits_left_places(w.accounts, 2, NOW).remaining, 0);
+}
+
 TEST(limits_of_an_hour_move_both_or_none)
 {
 	struct world w;

@@ -17,6 +17,24 @@ upstream_us(const struct job *job)
 	return job->called_ns ? (end_ns - job->called_ns) / 1000 : 0;
 }
 
+/* As admission had it. */
+static void
+head_fill_left(const struct reserved *from, struct ai_head *head)
+{
+	head->rate_limit = from->rate_limit;
+	head->rate_remaining = from->rate_remaining;
+	head->rate_reset_ms = from->rate_reset_ms;
+	head->tokens_limit = from->tokens_limit;
+	head->tokens_remaining = from->tokens_remaining;
+	head->tokens_reset_ms = from->tokens_reset_ms;
+	head->month_limit = from->month_limit;
+	head->month_remaining = from->month_remaining;
+	head->spend_limit = from->spend_limit;
+	head->spend_remaining = from->spend_remaining;
+	head->concurrent_limit = from->concurrent_limit;
+	head->concurrent_remaining = from->concurrent_remaining;
+}
+
 static void
 head_fill(const struct job *job, struct str body, struct ai_head *head)
 {
@@ -27,12 +45,7 @@ head_fill(const struct job *job, struct str body, struct ai_head *head)
 					     : STR("application/json");
 	head->provider = str_of(job->row->name);
 	head->upstream_us = upstream_us(job);
-	head->rate_limit = job->reserved.rate_limit;
-	head->rate_remaining = job->reserved.rate_remaining;
-	head->rate_reset_ms = job->reserved.rate_reset_ms;
-	head->tokens_limit = job->reserved.tokens_limit;
-	head->tokens_remaining = job->reserved.tokens_remaining;
-	head->tokens_reset_ms = job->reserved.tokens_reset_ms;
+	head_fill_left(&job->reserved, head);
 	head->body = body;
 }
 
