@@ -4,6 +4,8 @@
  */
 #include "workers/proxy_house_test.h"
 
+#include <stdio.h>
+
 static void
 ask_whole(struct house *house, struct reply *reply, const char *shape,
 	  struct str body)
@@ -44,6 +46,41 @@ check_try(const struct house *house, uint32_t i, const char *provider,
 	CHECK_STR(house->settle.tries[i].model, str_of(model));
 	CHECK_INT(house->settle.tries[i].status, status);
 	CHECK_INT(house->settle.tries[i].calls, calls);
+}
+
+/* An image takes what the dearest of the route's models counts for one, however
+ * many bytes it has. */
+TEST(proxy_reserves_images_for_each_model_of_the_route)
+{
+	static const char image[] = "{\"type\":\"image_url\",\"image_url\":{"
+				    "\"url\":\"data:image/png;base64,";
+	struct str fallbacks[] = {STR("gpt-4o-mini")};
+	static char body[100000];
+	struct house house;
+	struct reply reply;
+	size_t n;
+
+	n = (size_t)snprintf(
+	    body, sizeof(body),
+	    "{\"model\":\"gpt-5-json\",\"messages\":[{\"role\":"
+	    "\"user\",\"content\":[%s",
+	    image);
+	memset(body + n, 'A', 80000);
+	n += 80000;
+	snprintf(body + n, sizeof(body) - n, "\"}},%sAA==\"}}]}]}", image);
+	house_open(&house);
+	ask_whole(&house, &reply, "openai", str_of(body));
+	CHECK_OK(reply.err);
+	CHECK(house.reserve.input_tokens > 2 * 3779);
+	CHECK(house.reserve.input_tokens < 2 * 3779 + 100);
+	buf_fini(&reply.body);
+	add_route(&house, "gpt-5-json", fallbacks, 1, 1);
+	ask_whole(&house, &reply, "openai", str_of(body));
+	CHECK_OK(reply.err);
+	CHECK(house.reserve.input_tokens > 2 * 48169);
+	CHECK(house.reserve.input_tokens < 2 * 48169 + 100);
+	buf_fini(&reply.body);
+	house_close(&house);
 }
 
 TEST(proxy_falls_back_to_a_model_of_another_shape)

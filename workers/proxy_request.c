@@ -167,6 +167,20 @@ job_make_body(struct job *job, const struct proxy_asked *asked, struct why *why)
 	return err == ERR_OK ? fill_body(job, &asked->request, why) : err;
 }
 
+/* For whichever of its models takes the most. */
+static int64_t
+prompt_tokens(const struct job *job, const struct request *request)
+{
+	int64_t most = model_facts(job->model)->image_tokens;
+
+	for (unsigned i = 1; i <= job->plan_count; i++) {
+		int64_t own = model_facts(job->plan[i].model)->image_tokens;
+
+		most = own > most ? own : most;
+	}
+	return request_prompt_tokens(request, most);
+}
+
 enum err
 job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 {
@@ -183,9 +197,10 @@ job_fill(struct job *job, const struct proxy_asked *asked, struct why *why)
 	    job_keep(job->domain_text, sizeof(job->domain_text), domain);
 	job->is_stream = request->is_stream && !job->is_count;
 	job->is_usage_wanted = request->is_usage_wanted;
-	job->prompt_tokens = request->prompt_tokens;
 	err = job_make_body(job, asked, why);
-	if (err == ERR_OK)
-		job_plan(job, asked);
-	return err;
+	if (err != ERR_OK)
+		return err;
+	job_plan(job, asked);
+	job->prompt_tokens = prompt_tokens(job, request);
+	return ERR_OK;
 }

@@ -3,6 +3,8 @@
  */
 #include "workers/request.h"
 
+#include "workers/images.h"
+
 #define BYTES_PER_TOKEN 4 /* of English text, roughly */
 
 /* The members that are looked at. */
@@ -70,6 +72,12 @@ int64_t
 request_estimate_tokens(size_t bytes)
 {
 	return (int64_t)((bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN);
+}
+
+int64_t
+request_prompt_tokens(const struct request *request, int64_t image_tokens)
+{
+	return request->prompt_tokens + request->images * image_tokens;
 }
 
 /* Refuses an escaped spelling of a name that is looked at ("mod\u0065l"), so
@@ -170,6 +178,21 @@ take_bool(const struct reading *reading, enum member member, bool *out)
 	return ERR_OK;
 }
 
+static void
+take_prompt(const struct reading *reading)
+{
+	struct request *out = reading->out;
+	enum ai_shape shape =
+	    out->shape == REQUEST_ANTHROPIC ? AI_ANTHROPIC : AI_OPENAI;
+	struct images images = images_in(shape, out->messages);
+
+	out->images = images.count;
+	out->prompt_tokens =
+	    request_estimate_tokens(out->messages.raw.n - images.inline_bytes +
+				    reading->members[MEMBER_SYSTEM].raw.n +
+				    reading->members[MEMBER_TOOLS].raw.n);
+}
+
 static enum err
 take_messages(const struct reading *reading)
 {
@@ -185,9 +208,7 @@ take_messages(const struct reading *reading)
 		return why_field(reading->why, ERR_BAD_FIELD, "messages",
 				 "messages is empty: send at least one");
 	reading->out->messages = value;
-	reading->out->prompt_tokens = request_estimate_tokens(
-	    value.raw.n + reading->members[MEMBER_SYSTEM].raw.n +
-	    reading->members[MEMBER_TOOLS].raw.n);
+	take_prompt(reading);
 	return ERR_OK;
 }
 

@@ -45,8 +45,9 @@ struct request {
 	bool is_usage_wanted; /* stream_options.include_usage is true */
 	bool has_own_members; /* api_provider, domain: not the provider's */
 	struct output_wish output;
+	int64_t images;	       /* in the messages */
 	int64_t prompt_tokens; /* estimate from the bytes of messages, system
-				  and tools */
+				  and tools, without the images */
 };
 
 /* "chat", "openai" or "anthropic"; false for another name. */
@@ -69,6 +70,11 @@ void request_write(const struct request *request, struct str model,
  * for: at most max tokens. name is the member's where the body has none. */
 void request_clamp(struct json_value root, const char *name, int64_t max,
 		   struct buf *out);
+
+/* All of the prompt, where the model takes at most so many tokens for an image.
+ */
+int64_t request_prompt_tokens(const struct request *request,
+			      int64_t image_tokens);
 
 /* Tokens in so many bytes of text, where nobody counted them. */
 int64_t request_estimate_tokens(size_t bytes);

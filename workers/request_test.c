@@ -5,6 +5,8 @@
 
 #include "lib/test.h"
 
+#include <stdio.h>
+
 #define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
 static enum err
@@ -315,6 +317,35 @@ TEST(request_depth_bomb)
 	CHECK_ERR(read_as(&request, REQUEST_OPENAI,
 			  str_bytes(bomb, sizeof(bomb)), &why),
 		  ERR_BAD_REQUEST);
+}
+
+/* By their number, not by their bytes; all else by its bytes. */
+TEST(request_images_are_counted_apart)
+{
+	static const char part[] = "[{\"role\":\"user\",\"content\":[{\"type\":"
+				   "\"image_url\",\"image_url\":{\"url\":}}]}]";
+	static char body[400000];
+	struct request request;
+	struct why why;
+	size_t n;
+
+	n = (size_t)snprintf(body, sizeof(body),
+			     "{\"model\":\"m\",\"messages\":[{\"role\":"
+			     "\"user\",\"content\":[{\"type\":\"image_url\","
+			     "\"image_url\":{\"url\":\"data:image/png;base64,");
+	memset(body + n, 'A', 300000);
+	strcpy(body + n + 300000, "\"}}]}]}");
+	CHECK_OK(read_as(&request, REQUEST_OPENAI, str_of(body), &why));
+	CHECK_INT(request.images, 1);
+	CHECK_INT(request.prompt_tokens, (sizeof(part) - 1 + 3) / 4);
+	CHECK_INT(request_prompt_tokens(&request, 1600),
+		  1600 + request.prompt_tokens);
+	CHECK_OK(read_as(&request, REQUEST_CHAT, str_of(body), &why));
+	CHECK_INT(request.images, 1);
+	/* In the other shape it is no image. */
+	CHECK_OK(read_as(&request, REQUEST_ANTHROPIC, str_of(body), &why));
+	CHECK_INT(request.images, 0);
+	CHECK(request.prompt_tokens > 75000);
 }
 
 TEST(request_shapes)

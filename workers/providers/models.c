@@ -9,8 +9,8 @@
 #define REFUSES false
 
 static const struct model_facts table[] = {
-#define MODEL(pattern, sampling, effort, thinking)                             \
-	{pattern, sampling, effort, thinking},
+#define MODEL(pattern, sampling, effort, thinking, image)                      \
+	{pattern, sampling, effort, thinking, image},
 #include "workers/providers/models.def"
 #undef MODEL
 };

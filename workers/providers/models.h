@@ -20,6 +20,7 @@ struct model_facts {
 	bool takes_sampling; /* temperature and top_p */
 	bool takes_effort;
 	bool takes_thinking; /* DeepSeek's switch, and reasoning_content back */
+	int64_t image_tokens; /* the most that it counts for one image */
 };
 
 /* Every name has some. */

@@ -72,6 +72,27 @@ TEST(models_facts)
 	}
 }
 
+TEST(models_tokens_of_an_image)
+{
+	static const struct {
+		const char *model;
+		int64_t tokens;
+	} rows[] = {
+	    {"gpt-4o-mini-2024-07-18", 48169},
+	    {"gpt-4o", 3779},
+	    {"gpt-5-nano", 3779},
+	    {"gpt-5.4", 10000},
+	    {"gpt-6", 10000},
+	    {"claude-opus-4-6", 1600},
+	    {"claude-opus-4-7", 4784},
+	    {"somebody-elses", 5000},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CHECK_INT(model_facts(str_of(rows[i].model))->image_tokens,
+			  rows[i].tokens);
+}
+
 TEST(models_undated)
 {
 	static const char *const rows[][2] = {
