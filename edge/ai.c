@@ -254,6 +254,21 @@ take_domain(struct http_request *r)
 		r->domain = domain;
 }
 
+/* What says no more of a trace than somebody made up goes nowhere; a state
+ * means nothing without its trace. */
+static void
+take_trace(const struct http_request *r, struct ai_request *question)
+{
+	struct str parent = r->head.header[AUDIT_TRACEPARENT];
+	struct str state = r->head.header[AUDIT_TRACESTATE];
+
+	if (!trace_is_valid(parent))
+		return;
+	question->traceparent = str_bytes(parent.p, TRACE_PARENT_CHARS);
+	if (trace_state_is_valid(state))
+		question->tracestate = state;
+}
+
 /* As the client sent them; the proxy says to whom they go. */
 static bool
 take_headers(struct http_request *r, struct ai_request *question)
@@ -262,9 +277,7 @@ take_headers(struct http_request *r, struct ai_request *question)
 
 	question->anthropic_version = header[AUDIT_ANTHROPIC_VERSION];
 	question->anthropic_beta = header[AUDIT_ANTHROPIC_BETA];
-	if (trace_is_valid(header[AUDIT_TRACEPARENT]))
-		question->traceparent =
-		    str_bytes(header[AUDIT_TRACEPARENT].p, TRACE_PARENT_CHARS);
+	take_trace(r, question);
 	return question->anthropic_version.n <= VERSION_BYTES_MAX &&
 	       question->anthropic_beta.n <= BETA_BYTES_MAX;
 }

@@ -130,14 +130,27 @@ TEST(edge_passes_on_traces)
 	world_post("/api/chat", KEY "traceparent: " TRACE "-01\r\n", "{}");
 	CHECK_STATUS("200");
 	CHECK(strcmp(proxy->traceparent, TRACE "-01") == 0);
+	CHECK(strcmp(proxy->tracestate, "") == 0);
+	world_post("/api/chat",
+		   KEY "tracestate: a=1, b=2\r\ntraceparent: " TRACE "-01\r\n",
+		   "{}");
+	CHECK_STATUS("200");
+	CHECK(strcmp(proxy->tracestate, "a=1, b=2") == 0);
+	world_post("/api/chat",
+		   KEY "tracestate: a\r\ntraceparent: " TRACE "-01\r\n", "{}");
+	CHECK_STATUS("200");
+	CHECK(strcmp(proxy->traceparent, TRACE "-01") == 0);
+	CHECK(strcmp(proxy->tracestate, "") == 0);
 	/* A version that comes later. */
 	world_post("/api/chat",
 		   KEY "traceparent: 5" TRACE_REST "-03-what.ever\r\n", "{}");
 	CHECK(strcmp(proxy->traceparent, "5" TRACE_REST "-03") == 0);
 	/* What is none is no reason to refuse. */
-	world_post("/api/chat", KEY "traceparent: " TRACE "-0\r\n", "{}");
+	world_post("/api/chat",
+		   KEY "traceparent: " TRACE "-0\r\ntracestate: a=1\r\n", "{}");
 	CHECK_STATUS("200");
 	CHECK(strcmp(proxy->traceparent, "") == 0);
+	CHECK(strcmp(proxy->tracestate, "") == 0);
 	world_end();
 }
 

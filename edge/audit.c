@@ -163,6 +163,7 @@ static const struct {
     {{"anthropic-beta", 14},
      AUDIT_ANTHROPIC_BETA,
      "more than one anthropic-beta: join them with commas"},
+    {{"tracestate", 10}, AUDIT_TRACESTATE, NULL},
 };
 
 static void

@@ -22,6 +22,7 @@ enum audit_header {
 	AUDIT_CORS_HEADERS,	 /* Access-Control-Request-Headers */
 	AUDIT_ANTHROPIC_VERSION, /* anthropic-version */
 	AUDIT_ANTHROPIC_BETA,	 /* anthropic-beta */
+	AUDIT_TRACESTATE,	 /* tracestate, likewise W3C's */
 	AUDIT_HEADERS
 };
 

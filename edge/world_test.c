@@ -215,6 +215,7 @@ on_ai(void *ctx, const struct bus_request *request)
 	note(worker->anthropic_beta, sizeof(worker->anthropic_beta),
 	     in.anthropic_beta);
 	note(worker->traceparent, sizeof(worker->traceparent), in.traceparent);
+	note(worker->tracestate, sizeof(worker->tracestate), in.tracestate);
 	if (memmem(in.body.p, in.body.n, "rate", 4))
 		world_answer_failure(worker, request->from, ERR_RATE_LIMITED);
 	else if (memmem(in.body.p, in.body.n, "month", 5))

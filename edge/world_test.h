@@ -27,6 +27,7 @@ struct worker {
 	char anthropic_version[72];
 	char anthropic_beta[64];
 	char traceparent[72];
+	char tracestate[520];
 };
 
 extern struct edge edge;

@@ -77,3 +77,46 @@ trace_next(struct str s, char out[TRACE_PARENT_CHARS + 1])
 	out[FLAGS_AT + 1] = is_sampled ? '1' : '0';
 	out[TRACE_PARENT_CHARS] = '\0';
 }
+
+/* key=value: the key begins with a letter or a digit. */
+static bool
+is_member(struct str s)
+{
+	static const char in_key[] = "abcdefghijklmnopqrstuvwxyz0123456789"
+				     "_-*/@";
+	const char *equals = memchr(s.p, '=', s.n);
+	size_t key_n;
+
+	if (equals == NULL || equals == s.p || memchr(in_key + 36, s.p[0], 5))
+		return false;
+	key_n = (size_t)(equals - s.p);
+	for (size_t i = 0; i < key_n; i++)
+		if (!memchr(in_key, s.p[i], sizeof(in_key) - 1))
+			return false;
+	for (size_t i = key_n + 1; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '=')
+			return false;
+	return key_n + 1 < s.n;
+}
+
+bool
+trace_state_is_valid(struct str s)
+{
+	bool has_member = false;
+
+	if (s.n > TRACE_STATE_CHARS_MAX)
+		return false;
+	while (s.n > 0) {
+		const char *comma = memchr(s.p, ',', s.n);
+		size_t n = comma ? (size_t)(comma - s.p) : s.n;
+		struct str member = str_trim(str_bytes(s.p, n));
+
+		/* One may be empty. */
+		if (member.n > 0 && !is_member(member))
+			return false;
+		has_member |= member.n > 0;
+		n += comma != NULL;
+		s = str_bytes(s.p + n, s.n - n);
+	}
+	return has_member;
+}

@@ -59,3 +59,38 @@ TEST(trace_passes_on_with_a_parent_of_its_own)
 	CHECK(!strstr(first, SPAN));
 	CHECK(memcmp(first + 36, second + 36, 16) != 0);
 }
+
+TEST(trace_state_is_bounded_and_plain)
+{
+	static const struct {
+		const char *text;
+		bool is_valid;
+	} rows[] = {
+	    {"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", true},
+	    {"a=1", true},
+	    {"0@b-*/_=!\"#~ x", true},
+	    {" a=1 ,, b=2,", true},
+	    {"", false},
+	    {", ,", false},
+	    {"a", false},
+	    {"a=", false},
+	    {"=1", false},
+	    {"@a=1", false},
+	    {"A=1", false},
+	    {"a b=1", false},
+	    {"a=1=2", false},
+	    {"a=\xc3\xa8", false},
+	    {"a=1\tb", false},
+	    {"a=1,b", false},
+	};
+	char longest[TRACE_STATE_CHARS_MAX + 2] = "a=";
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (trace_state_is_valid(str_of(rows[i].text)) !=
+		    rows[i].is_valid)
+			test_fail(__FILE__, __LINE__, "%s", rows[i].text);
+	CHECK(!trace_state_is_valid(STR_NONE));
+	memset(longest + 2, 'x', TRACE_STATE_CHARS_MAX - 1);
+	CHECK(trace_state_is_valid(str_bytes(longest, TRACE_STATE_CHARS_MAX)));
+	CHECK(!trace_state_is_valid(str_of(longest)));
+}

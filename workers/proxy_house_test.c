@@ -568,6 +568,7 @@ house_ask_with(struct house *house, struct reply *reply, const char *shape,
 	request.shape = str_of(shape);
 	request.traceparent =
 	    STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	request.tracestate = STR("rojo=00f067aa0ba902b7");
 	request.body = body;
 	request.anthropic_version = str_of(headers->version);
 	request.anthropic_beta = str_of(headers->beta);

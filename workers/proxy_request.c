@@ -64,6 +64,8 @@ fill_headers(struct job *job, const struct ai_request *in, struct why *why)
 	if (trace_is_valid(in->traceparent)) {
 		trace_next(in->traceparent, job->traceparent);
 		add_header(job, "traceparent", str_of(job->traceparent));
+		if (trace_state_is_valid(in->tracestate))
+			add_header(job, "tracestate", in->tracestate);
 	}
 	if (job->row->wire->shape == AI_ANTHROPIC)
 		err = add_anthropic(job, in, why);

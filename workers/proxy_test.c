@@ -58,6 +58,8 @@ TEST(proxy_json_is_reserved_passed_on_and_settled)
 				"traceparent: 00-0af7651916cd43dd8448eb211c8031"
 				"9c-"));
 	CHECK(!scripted_last_has(&house.provider, "b7ad6b7169203331"));
+	CHECK(scripted_last_has(&house.provider,
+				"tracestate: rojo=00f067aa0ba902b7\r\n"));
 	CHECK(!scripted_last_has(&house.provider, LICENSE_KEY));
 	CHECK_STR(scripted_last_body(&house.provider), OPENAI("gpt-json"));
 	buf_fini(&reply.body);
