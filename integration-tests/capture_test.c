@@ -107,6 +107,40 @@ TEST_LIMITED(capture_is_sealed_and_only_while_it_is_on, 60)
 	CHECK_INT(files_with(".", CANARY), 0);
 }
 
+/* The first model is down at its provider; it says so in 503 tries. */
+TEST_LIMITED(capture_is_of_the_call_that_answered, 60)
+{
+	struct house house;
+	struct answer answer;
+	struct output output;
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = house_license("big");
+	json_decref(
+	    tool("route", "set", MODEL, "--fallback", CLAUDE_MODEL, NULL));
+	house_up(&house);
+	json_decref(tool("capture", "on", key, NULL));
+	chat(&answer, &house,
+	     &(struct chat){.key = key,
+			    .script = "status=503 auth=7f3a91",
+			    .members = ",\"user\":\"" CANARY "\""});
+	CHECK_INT(answer.status, 200);
+	answer_free(&answer);
+	show_until(key, "\"asked\":\"{");
+	output = show(key);
+	CHECK(strstr(output.out, "\"status\":200"));
+	CHECK(strstr(output.out, "\\\"" CLAUDE_MODEL "\\\""));
+	CHECK(strstr(output.out, "user_id")); /* as Anthropic has it */
+	CHECK(!strstr(output.out, "\\\"" MODEL "\\\""));
+	CHECK(!strstr(output.out, CANARY)); /* hashed for Anthropic */
+	CHECK(strstr(output.out, "stop_reason"));
+	CHECK(!strstr(output.out, "\\\"error\\\""));
+	output_free(&output);
+	CHECK_INT(house_down(&house), 0);
+}
+
 /* On for less than the command line has words for. */
 static void
 switch_on_for(const char *key, int64_t ms)

@@ -406,7 +406,8 @@ bool job_key_is_in(const struct job *job, struct str text);
 bool job_key_refused(struct job *job, enum provider_verdict verdict);
 
 /* --- proxy_capture.c */
-/* When the reservation says so: keeps what the provider is asked. */
+/* When the reservation says so: keeps what the provider is asked, instead of
+ * what was kept of the call before. */
 void job_capture_begin(struct job *job);
 void job_capture_said(struct job *job, struct str bytes);
 /* To the ledger; once. */

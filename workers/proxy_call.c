@@ -356,6 +356,7 @@ job_call_once(void *ctx)
 	job->heard_ns = clock_mono_ns();
 	if (job_waits_for_news(job))
 		return;
+	job_capture_begin(job);
 	if (job->row->is_inside) {
 		demo_answer(job);
 		return;
@@ -389,6 +390,5 @@ job_call(struct job *job)
 {
 	job->called_ns = clock_mono_ns();
 	job->plan_called_ns = job->called_ns;
-	job_capture_begin(job);
 	job_call_once(job);
 }

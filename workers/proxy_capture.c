@@ -1,7 +1,8 @@
 /*
  * proxy_capture: for a licence whose debug capture is on, the first bytes of
- * what its provider was asked and said go to the ledger, which seals them. For
- * all others nothing is copied. See proxy.h.
+ * what its provider was asked and said go to the ledger, which seals them: of
+ * several calls the last one, which the answer is of. For all others nothing is
+ * copied. See proxy.h.
  */
 #include "store/capture.h"
 #include "workers/proxy.h"
@@ -34,9 +35,12 @@ add(char *to, size_t *bytes, struct str more)
 void
 job_capture_begin(struct job *job)
 {
-	if (!job->reserved.is_captured || job->capture)
+	if (!job->reserved.is_captured)
 		return;
-	job->capture = calloc(1, sizeof(*job->capture));
+	if (job->capture)
+		explicit_bzero(job->capture, sizeof(*job->capture));
+	else
+		job->capture = calloc(1, sizeof(*job->capture));
 	if (job->capture)
 		add(job->capture->asked, &job->capture->asked_bytes,
 		    buf_str(&job->body));
