@@ -63,7 +63,7 @@ handle_ai_request(struct context *context, const void *in, void *out)
 			!(asked.is_unknown && proxy_routes_may_be_old(proxy));
 
 	(void)out;
-	if (err != ERR_OK && is_known)
+	if (err != ERR_OK && (is_known || !asked.is_read))
 		return err;
 	job = job_new(proxy);
 	if (job == NULL)

@@ -112,6 +112,7 @@ struct proxy_asked {
 	struct arena *arena;
 	struct failure *failure;
 	bool is_count;
+	bool is_read;	 /* well formed, whatever the name means */
 	bool is_unknown; /* nobody has that name */
 	struct request request;
 	const struct provider_row *row;
@@ -330,7 +331,8 @@ void proxy_routes_close(struct proxy *proxy);
 /* A vendor_keys message: its providers and routes count from now on. */
 enum err proxy_routes_take(struct proxy *proxy, struct str body);
 /* Reads in and chooses row and model. BAD_FIELD, MODEL_UNKNOWN, ...: why is in
- * failure; is_unknown: the settings may have changed since. */
+ * failure; unless is_read no settings can change that; is_unknown: they may
+ * have changed since. */
 enum err proxy_read(struct proxy_asked *asked, const struct proxy *proxy);
 /* Only the first half of it: row and model are the caller's. */
 enum err proxy_read_request(struct proxy_asked *asked);

@@ -212,6 +212,7 @@ provide(int fd, struct str request, unsigned nth)
 }
 
 scripted_fn *house_provider;
+bool house_keys_held;
 
 /* --- the house ------------------------------------------------------- */
 
@@ -448,6 +449,7 @@ house_open_with(struct house *house, const char *openai_key,
 	struct why why;
 
 	memset(house, 0, sizeof(*house));
+	house->is_keys_held = house_keys_held;
 	arena_init(&house->arena, 64u << 20);
 	CHECK(mkdir("d", 0750) == 0 && mkdir("d/run", 0750) == 0);
 	CHECK_OK(crypto_make_master_key("d/master.key", &why));

@@ -141,6 +141,9 @@ struct house_headers {
 /* The provider of the next house; NULL: the one that answers by the model. */
 extern scripted_fn *house_provider;
 
+/* The keys that the next house's proxy asks for at its start are held. */
+extern bool house_keys_held;
+
 bool text_has(struct str s, const char *text);
 
 /* openai_key "": no provider is on. Returns when the proxy can be asked. */

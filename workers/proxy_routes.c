@@ -158,7 +158,8 @@ proxy_read(struct proxy_asked *asked, const struct proxy *proxy)
 
 	asked->is_unknown = false;
 	err = proxy_read_request(asked);
-	return err == ERR_OK ? choose(asked, proxy) : err;
+	asked->is_read = err == ERR_OK;
+	return asked->is_read ? choose(asked, proxy) : err;
 }
 
 void

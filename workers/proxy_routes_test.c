@@ -141,3 +141,32 @@ TEST(proxy_client_that_waits_for_routes_may_leave)
 	house_close(&house);
 	CHECK_INT(house.reserves, 0);
 }
+
+/* What no key and no route can mend is not kept waiting for them. */
+TEST(proxy_refuses_what_is_malformed_before_it_knows_its_keys)
+{
+	static const char *const bodies[] = {
+	    "", "{", "{\"model\":\"gpt-json\"}",
+	    "{\"model\":\"gpt-json\",\"base_url\":\"x\"," MESSAGES "}"};
+	struct reply parked, reply;
+	struct house house;
+
+	house_keys_held = true;
+	house_open(&house);
+	house_ask(&house, &parked, "openai", OPENAI("gpt-json"));
+	while (house.held_keys == NULL)
+		CHECK_OK(loop_turn(house.loop, 1000));
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		ask_whole(&house, &reply, "openai", str_of(bodies[i]));
+		CHECK(reply.err == ERR_BAD_REQUEST ||
+		      reply.err == ERR_BAD_FIELD);
+		CHECK(!parked.is_over);
+		CHECK_INT(house.reserves, 0);
+	}
+	house.is_keys_held = false;
+	house_answer_keys(&house, house.held_keys);
+	house_turn_until(&house, &parked.is_over);
+	CHECK_OK(parked.err);
+	buf_fini(&parked.body);
+	house_close(&house);
+}
