@@ -328,8 +328,10 @@ enum err job_start(struct job *job, struct proxy_asked *asked);
 /* --- proxy_routes.c */
 void proxy_routes_open(struct proxy *proxy);
 void proxy_routes_close(struct proxy *proxy);
-/* A vendor_keys message: its providers and routes count from now on. */
-enum err proxy_routes_take(struct proxy *proxy, struct str body);
+/* Its providers and routes count from now on; takes over the arena, which all
+ * of it lies in. */
+void proxy_routes_take(struct proxy *proxy, const struct vendor_keys *said,
+		       struct arena *arena);
 /* Reads in and chooses row and model. BAD_FIELD, MODEL_UNKNOWN, ...: why is in
  * failure; unless is_read no settings can change that; is_unknown: they may
  * have changed since. */

@@ -95,33 +95,47 @@ wake_waiting(struct proxy *proxy)
 				       job_call_once, job);
 }
 
+/* The routes keep what was said; keys are opened beside it. */
+static void
+keys_use(struct proxy *proxy, struct key_pool *next,
+	 const struct vendor_keys *said, struct arena *said_in)
+{
+	struct arena arena;
+
+	proxy_routes_take(proxy, said, said_in);
+	arena_init(&arena, ARENA_BYTES_MAX);
+	for (uint32_t i = 0; i < said->keys_count; i++)
+		add_sealed_key(proxy, &said->keys[i], &arena, next);
+	arena_fini(&arena);
+	pool_take(proxy, next);
+	proxy->keys.version = said->version;
+	log_info("provider-keys",
+		 "count=%u providers=%u routes=%u version=%" PRId64,
+		 proxy->keys.pool.count, said->providers_count,
+		 said->routes_count, said->version);
+}
+
 static enum err
 keys_take(struct proxy *proxy, struct str body)
 {
 	struct key_pool next = {.count = 0};
-	struct vendor_keys keys;
+	struct vendor_keys said;
 	struct arena arena;
 	struct why why;
 	enum err err;
 
 	arena_init(&arena, ARENA_BYTES_MAX);
-	err = schema_decode(&vendor_keys_schema, body, &keys, &arena, NULL);
+	body = arena_str(&arena, body);
+	err = body.p ? schema_decode(&vendor_keys_schema, body, &said, &arena,
+				     NULL)
+		     : ERR_NO_MEMORY;
 	if (err == ERR_OK)
 		err = add_conf_keys(proxy, &next, &why);
 	if (err == ERR_OK)
-		err = proxy_routes_take(proxy, body);
-	if (err == ERR_OK) {
-		for (uint32_t i = 0; i < keys.keys_count; i++)
-			add_sealed_key(proxy, &keys.keys[i], &arena, &next);
-		pool_take(proxy, &next);
-		proxy->keys.version = keys.version;
-		log_info("provider-keys",
-			 "count=%u providers=%u routes=%u version=%" PRId64,
-			 proxy->keys.pool.count, keys.providers_count,
-			 keys.routes_count, keys.version);
-	}
+		keys_use(proxy, &next, &said, &arena);
+	else
+		arena_fini(&arena);
 	key_pool_wipe(&next);
-	arena_fini(&arena);
 	return err;
 }
 

@@ -16,7 +16,7 @@
 #define PROVE_MS 10000
 #define KEYS_MS 2000 /* for the ledger to say which keys there are */
 #define REASON_BYTES_MAX 320u
-#define ANTHROPIC_EXTRA STR("anthropic-version: 2023-06-01\0")
+#define ANTHROPIC_EXTRA STR("anthropic-version: " ANTHROPIC_VERSION "\0")
 
 struct proof {
 	struct proving *proving;

@@ -6,7 +6,6 @@
 #include "workers/proxy.h"
 #include "workers/user_hash.h"
 
-#define ANTHROPIC_VERSION "2023-06-01" /* takes a temperature */
 #define TRANSLATION_BYTES_MAX (32u << 20)
 
 /* --- headers --------------------------------------------------------- */

@@ -26,30 +26,18 @@ proxy_routes_close(struct proxy *proxy)
 	arena_fini(&proxy->routes_arena);
 }
 
-enum err
-proxy_routes_take(struct proxy *proxy, struct str body)
+void
+proxy_routes_take(struct proxy *proxy, const struct vendor_keys *said,
+		  struct arena *arena)
 {
-	struct vendor_keys said;
 	struct why why = {"", ""};
-	struct arena arena;
-	enum err err;
 
-	arena_init(&arena, ARENA_BYTES_MAX);
-	body = arena_str(&arena, body);
-	err = body.p ? schema_decode(&vendor_keys_schema, body, &said, &arena,
-				     NULL)
-		     : ERR_NO_MEMORY;
-	if (err != ERR_OK) {
-		arena_fini(&arena);
-		return err;
-	}
-	if (providers_take(&proxy->providers, said.providers,
-			   said.providers_count, &why) != ERR_OK)
+	if (providers_take(&proxy->providers, said->providers,
+			   said->providers_count, &why) != ERR_OK)
 		log_error("provider-left-out", "why=\"%s\"", why.text);
-	routes_build(&proxy->routes, said.routes, said.routes_count);
+	routes_build(&proxy->routes, said->routes, said->routes_count);
 	arena_fini(&proxy->routes_arena);
-	proxy->routes_arena = arena;
-	return ERR_OK;
+	proxy->routes_arena = *arena;
 }
 
 /* --- which provider, which model ----------------------------------------- */

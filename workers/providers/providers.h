@@ -78,6 +78,10 @@ struct provider_wire {
 	enum provider_verdict (*judge)(int status, struct str body);
 };
 
+/* Of Anthropic's, where a client names none: it takes a temperature. A literal,
+ * so that headers can be made of it. */
+#define ANTHROPIC_VERSION "2023-06-01"
+
 extern const struct provider_wire openai_wire;
 extern const struct provider_wire anthropic_wire;
 
