@@ -176,15 +176,9 @@ fold_subscription(struct fold *fold, const struct event *event)
 /* --- AI requests ---------------------------------------------------------- */
 
 static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
-static int64_t
 input_of(const struct usage_line *line)
 {
-	return count_of(line->input_tokens);
+	return schema_count(line->input_tokens);
 }
 
 /* An interrupted request counts by its estimate until its settlement comes
@@ -220,8 +214,8 @@ usage_count(struct fold *fold, const struct usage_line *line,
 		return e;
 	fold->day.ai_requests++;
 	fold->day.input_tokens += input_of(line);
-	fold->day.output_tokens += count_of(line->output_tokens);
-	fold->day.cost += count_of(line->cost);
+	fold->day.output_tokens += schema_count(line->output_tokens);
+	fold->day.cost += schema_count(line->cost);
 	fold->is_day_dirty = true;
 	return ERR_OK;
 }
@@ -250,8 +244,8 @@ fold_usage(struct fold *fold, const struct event *event)
 	provisional = (struct provisional){
 	    .event_date = event->event_date,
 	    .input_tokens = input_of(&line),
-	    .output_tokens = count_of(line.output_tokens),
-	    .cost = count_of(line.cost),
+	    .output_tokens = schema_count(line.output_tokens),
+	    .cost = schema_count(line.cost),
 	};
 	return group_put(fold->group, &key, &provisional_schema, &provisional);
 }
@@ -290,7 +284,7 @@ fold_note(struct fold *fold, const struct event *event)
 {
 	struct note_words words = {.description = event->description,
 				   .currency = event->currency,
-				   .amount = count_of(event->amount)};
+				   .amount = schema_count(event->amount)};
 	struct payer payer;
 	struct day_note note;
 	struct key key;

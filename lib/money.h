@@ -12,6 +12,15 @@
 /* False on overflow; *out is then untouched. */
 bool money_add(int64_t a, int64_t b, int64_t *out);
 bool money_sub(int64_t a, int64_t b, int64_t *out);
+/* For what is counted, of whatever unit: a sum that would overflow stays at the
+ * largest number. */
+static inline int64_t
+money_add_clamped(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
 /* A sum without rounding: whole micro-units, and millionths of one (less than
  * a million). Begins as {0, 0}. */
 struct money_exact {

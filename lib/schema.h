@@ -26,6 +26,12 @@
 #include "lib/err.h"
 
 #define SCHEMA_INT_NONE INT64_MIN
+/* What is absent counts for nothing. */
+static inline int64_t
+schema_count(int64_t i)
+{
+	return i == SCHEMA_INT_NONE ? 0 : i;
+}
 #define SCHEMA_DEPTH_MAX 8
 #define SCHEMA_NAME_BYTES_MAX 256 /* one of NAMES */
 

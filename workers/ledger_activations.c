@@ -18,12 +18,6 @@ struct place {
 	int64_t limit;
 };
 
-static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
 static enum err
 load(struct place *place, struct str key_text, struct str domain)
 {
@@ -74,7 +68,7 @@ answer(const struct place *place, struct activation_answer *out)
 	out->success = true;
 	out->license_id = place->license.id;
 	out->domain = place->host;
-	out->activations = count_of(place->license.activations);
+	out->activations = schema_count(place->license.activations);
 	out->limit = place->limit;
 }
 
@@ -82,7 +76,7 @@ answer(const struct place *place, struct activation_answer *out)
 static enum err
 may_activate(struct place *place)
 {
-	int64_t count = count_of(place->license.activations);
+	int64_t count = schema_count(place->license.activations);
 	bool is_grace;
 	enum err e = rules_standing(&place->subscription,
 				    place->context->now_ms, &is_grace);
@@ -120,7 +114,7 @@ activate(struct context *context, const void *in_, void *out)
 		e = group_put(place.ledger->group, &place.key,
 			      &activation_schema, &activation);
 		place.license.activations =
-		    count_of(place.license.activations) + 1;
+		    schema_count(place.license.activations) + 1;
 		if (e == ERR_OK)
 			e = license_put(&place);
 	}
@@ -138,7 +132,7 @@ deactivate(struct context *context, const void *in_, void *out)
 	if (e == ERR_OK && place.is_taken) {
 		e = group_delete(place.ledger->group, &place.key);
 		place.license.activations =
-		    count_of(place.license.activations) - 1;
+		    schema_count(place.license.activations) - 1;
 		if (e == ERR_OK)
 			e = license_put(&place);
 	}

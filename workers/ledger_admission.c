@@ -25,7 +25,6 @@
 /* How long a reservation may stay open. */
 #define EXPIRES_MS_DEFAULT INT64_C(900000)
 #define EXPIRES_MS_MAX DAY_MS
-#define TOKENS_MAX INT64_C(1000000000)
 
 struct admission {
 	struct context *context;
@@ -222,14 +221,6 @@ check_key(const struct admission *a)
 			     STR_ARG(in->provider));
 }
 
-static int64_t
-tokens_of(int64_t count)
-{
-	return count == SCHEMA_INT_NONE ? 0
-	       : count > TOKENS_MAX	? TOKENS_MAX
-					: count;
-}
-
 static bool
 is_same_question(const struct usage_line *line, const struct reserve *in)
 {
@@ -291,7 +282,7 @@ check_limits(struct admission *a)
 {
 	const struct limits_request request = {
 	    .now_ms = a->context->now_ms,
-	    .prompt_tokens = tokens_of(a->in->input_tokens),
+	    .prompt_tokens = ledger_tokens(a->in->input_tokens),
 	    .output_tokens = a->in->output_tokens,
 	    .output_min = a->in->output_min,
 	    .choices = a->in->choices,
@@ -330,7 +321,7 @@ line_fill(const struct admission *a, struct usage_line *line)
 	line->provider = in->provider;
 	line->model = in->model;
 	line->status = STR("reserved");
-	line->input_tokens = tokens_of(in->input_tokens);
+	line->input_tokens = ledger_tokens(in->input_tokens);
 	line->currency = a->workspace->record.currency;
 	line->reserved_at = now_ms;
 	line->expires_at = expiry_of(in, now_ms);

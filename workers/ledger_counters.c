@@ -5,6 +5,7 @@
  */
 #include "workers/ledger_counters.h"
 
+#include "lib/money.h"
 #include "store/pile.h"
 
 #include <assert.h>
@@ -195,14 +196,6 @@ counters_change(struct counters *counters, struct counter *counter,
 
 /* --- adding up ----------------------------------------------------------- */
 
-static int64_t
-sum_of(int64_t sum, int64_t more)
-{
-	if (more == SCHEMA_INT_NONE)
-		return sum;
-	return __builtin_add_overflow(sum, more, &sum) ? INT64_MAX : sum;
-}
-
 static void
 rollup_add(struct rollup *sum, const struct rollup *rollup)
 {
@@ -211,7 +204,7 @@ rollup_add(struct rollup *sum, const struct rollup *rollup)
 
 	_Static_assert(sizeof(*sum) % sizeof(*to) == 0, "sums only");
 	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-		to[i] = sum_of(to[i], from[i]);
+		to[i] = money_add_clamped(to[i], schema_count(from[i]));
 }
 
 /* Those of a page of the store that are not kept. */

@@ -9,12 +9,6 @@
  */
 #include "workers/ledger_parts.h"
 
-static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
 static enum err
 find_meter(struct ledger *ledger, const struct key *key,
 	   struct ledger_account *out)
@@ -81,7 +75,7 @@ spent_load(struct ledger *ledger, struct str license_id, struct meter *meter)
 	key_rollup_license(&key, license_id, 'm', meter->month_start);
 	e = counters_find(ledger->counters, &key, &rollup_schema, &counter);
 	if (e == ERR_OK)
-		meter->month_spent = count_of(counter->record.rollup.price);
+		meter->month_spent = schema_count(counter->record.rollup.price);
 	return e;
 }
 
@@ -272,9 +266,9 @@ ledger_accounts_cap(struct ledger *ledger, struct arena *arena,
 {
 	bool has_minute = before->minute_start != SCHEMA_INT_NONE;
 	bool has_price = before->held_price != SCHEMA_INT_NONE;
-	int64_t own_price = count_of(limits_is_open(before) ? before->held_price
-							    : before->price);
-	int64_t own_tokens = count_of(before->counted_tokens), tokens = 0;
+	int64_t own_price = schema_count(
+	    limits_is_open(before) ? before->held_price : before->price);
+	int64_t own_tokens = schema_count(before->counted_tokens), tokens = 0;
 	struct spare spare;
 	enum err e;
 
@@ -283,7 +277,7 @@ ledger_accounts_cap(struct ledger *ledger, struct arena *arena,
 	if (has_minute)
 		after->counted_tokens = tokens;
 	if ((!has_minute || tokens <= own_tokens) &&
-	    (!has_price || count_of(after->price) <= own_price))
+	    (!has_price || schema_count(after->price) <= own_price))
 		return ERR_OK;
 	e = spare_load(ledger, arena, before, &spare);
 	if (e == ERR_NO_SUCH || e == ERR_PLAN_UNKNOWN)

@@ -14,22 +14,16 @@ struct part {
 	int64_t before, after;
 };
 
-static int64_t
-number(int64_t n)
-{
-	return n == SCHEMA_INT_NONE ? 0 : n;
-}
-
 /* Nothing of a line that is only reserved, or has failed, was counted. */
 static void
 add(struct series_subject *subject, const struct part *parts, size_t count,
     bool was_counted)
 {
 	for (size_t i = 0; i < count; i++) {
-		int64_t more = number(parts[i].after);
+		int64_t more = schema_count(parts[i].after);
 
 		if (was_counted)
-			more -= number(parts[i].before);
+			more -= schema_count(parts[i].before);
 		if (more > 0)
 			series_add(subject, parts[i].series, more);
 	}

@@ -88,6 +88,16 @@ enum err ledger_refuse(struct context *context, enum err e, const char *field,
 		       const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Tokens of a class in one answer, as somebody says: absent is none, and more
+ * than there can be is the most. */
+#define LEDGER_TOKENS_MAX INT64_C(1000000000)
+static inline int64_t
+ledger_tokens(int64_t count)
+{
+	return count > LEDGER_TOKENS_MAX ? LEDGER_TOKENS_MAX
+					 : schema_count(count);
+}
+
 /* Text that may be a part of a key: not empty, no byte below blank. */
 bool ledger_is_plain(struct str s);
 

@@ -15,7 +15,8 @@
  */
 #include "workers/ledger_parts.h"
 
-#define TOKENS_MAX INT64_C(1000000000) /* of a class in one answer */
+#include "lib/money.h"
+
 #define SWEEP_ROWS 128u
 #define SWEEP_BYTES_MAX (2u << 20)
 
@@ -27,12 +28,6 @@ union sums {
 };
 _Static_assert(sizeof(struct rollup) == SUM_FIELDS * sizeof(int64_t),
 	       "a rollup is sums only");
-
-static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
 
 /* --- what a line counts -------------------------------------------------- */
 
@@ -54,21 +49,14 @@ sums_add(union sums *sums, const struct usage_line *line, int64_t sign)
 		return;
 	rollup->requests += sign;
 	rollup->interrupted += is_status(line, "interrupted") ? sign : 0;
-	rollup->input_tokens += sign * count_of(line->input_tokens);
-	rollup->output_tokens += sign * count_of(line->output_tokens);
-	rollup->cache_read_tokens += sign * count_of(line->cache_read_tokens);
-	rollup->cache_write_tokens += sign * count_of(line->cache_write_tokens);
-	rollup->cost += sign * count_of(line->cost);
-	rollup->price += sign * count_of(line->price);
-}
-
-/* Sums that would overflow stay at the largest number. */
-static int64_t
-add_clamped(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+	rollup->input_tokens += sign * schema_count(line->input_tokens);
+	rollup->output_tokens += sign * schema_count(line->output_tokens);
+	rollup->cache_read_tokens +=
+	    sign * schema_count(line->cache_read_tokens);
+	rollup->cache_write_tokens +=
+	    sign * schema_count(line->cache_write_tokens);
+	rollup->cost += sign * schema_count(line->cost);
+	rollup->price += sign * schema_count(line->price);
 }
 
 static enum err
@@ -84,8 +72,8 @@ rollup_add(struct ledger *ledger, const struct key *key,
 		return e;
 	sums.record = counter->record;
 	for (int i = 0; i < SUM_FIELDS; i++)
-		sums.fields[i] =
-		    add_clamped(count_of(sums.fields[i]), delta->fields[i]);
+		sums.fields[i] = money_add_clamped(schema_count(sums.fields[i]),
+						   delta->fields[i]);
 	return counters_change(ledger->counters, counter, &sums.record);
 }
 
@@ -194,9 +182,9 @@ event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 		    arena,
 		    "{\"was\":\"interrupted\",\"was_input_tokens\":%lld,"
 		    "\"was_cost\":%lld,\"was_price\":%lld}",
-		    (long long)count_of(before->input_tokens),
-		    (long long)count_of(before->cost),
-		    (long long)count_of(before->price));
+		    (long long)schema_count(before->input_tokens),
+		    (long long)schema_count(before->cost),
+		    (long long)schema_count(before->price));
 	return ledger_event(ledger, now_ms, &event, &usage_line_schema, after);
 }
 
@@ -255,25 +243,19 @@ line_charge(struct ledger *ledger, struct str admitted_model,
 
 /* --- settle -------------------------------------------------------------- */
 
-static int64_t
-tokens_of(int64_t count)
-{
-	return count > TOKENS_MAX ? TOKENS_MAX : count_of(count);
-}
-
 static void
 line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 {
 	line->status = in->status;
 	line->settled_at = now_ms;
-	line->input_tokens = tokens_of(in->input_tokens);
-	line->output_tokens = tokens_of(in->output_tokens);
-	line->cache_read_tokens = tokens_of(in->cache_read_tokens);
-	line->cache_write_tokens = tokens_of(in->cache_write_tokens);
-	line->cache_write_1h_tokens = tokens_of(in->cache_write_1h_tokens);
+	line->input_tokens = ledger_tokens(in->input_tokens);
+	line->output_tokens = ledger_tokens(in->output_tokens);
+	line->cache_read_tokens = ledger_tokens(in->cache_read_tokens);
+	line->cache_write_tokens = ledger_tokens(in->cache_write_tokens);
+	line->cache_write_1h_tokens = ledger_tokens(in->cache_write_1h_tokens);
 	if (line->cache_write_1h_tokens > line->cache_write_tokens)
 		line->cache_write_1h_tokens = line->cache_write_tokens;
-	line->reasoning_tokens = tokens_of(in->reasoning_tokens);
+	line->reasoning_tokens = ledger_tokens(in->reasoning_tokens);
 	line->attempts = in->attempts;
 	line->latency_ms = in->latency_ms;
 	line->first_byte_ms = in->first_byte_ms;

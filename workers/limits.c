@@ -48,7 +48,8 @@ minutes_roll(const struct limits_account *accounts, unsigned count,
 		if (meter->minute_start == start)
 			continue;
 		meter->minute_start = start;
-		meter->minute_first = add(count_of(meter->admissions), 1);
+		meter->minute_first =
+		    money_add_clamped(schema_count(meter->admissions), 1);
 		meter->minute_used = meter->minute_reserved = 0;
 	}
 	return start;
@@ -92,7 +93,7 @@ ask_of(const struct limits_request *request)
 	struct ask ask = {.request = request, .min = LIMITS_OUTPUT_MIN};
 
 	ask.prompt =
-	    within(count_of(request->prompt_tokens), 0, LIMITS_OUTPUT_MAX);
+	    within(schema_count(request->prompt_tokens), 0, LIMITS_OUTPUT_MAX);
 	ask.choices = request->choices == NONE
 			  ? 1
 			  : within(request->choices, 1, LIMITS_CHOICES_MAX);
@@ -280,7 +281,7 @@ limits_hold(const struct limits_verdict *verdict, struct meter *meter)
 	move(&meter->admissions, 1);
 	move(&meter->open, 1);
 	move(&meter->month_reserved, 1);
-	move(&meter->month_held, count_of(verdict->held_price));
+	move(&meter->month_held, schema_count(verdict->held_price));
 	if (verdict->minute_start != NONE)
 		move(&meter->minute_reserved, verdict->held_tokens);
 }

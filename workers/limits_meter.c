@@ -186,11 +186,11 @@ count_open(enum limits_meter which, struct meter *meter,
 	move(&meter->open, sign);
 	if (is_this_month(meter, line)) {
 		move(&meter->month_reserved, sign);
-		move(&meter->month_held, sign * count_of(line->held_price));
+		move(&meter->month_held, sign * schema_count(line->held_price));
 	}
 	if (is_this_minute(which, meter, line))
 		move(&meter->minute_reserved,
-		     sign * count_of(line->counted_tokens));
+		     sign * schema_count(line->counted_tokens));
 }
 
 static void
@@ -200,11 +200,12 @@ count_used(enum limits_meter which, struct meter *meter,
 	if (is_this_month(meter, line)) {
 		move(&meter->month_used, sign);
 		if (meter->month_spent != NONE)
-			move(&meter->month_spent, sign * count_of(line->price));
+			move(&meter->month_spent,
+			     sign * schema_count(line->price));
 	}
 	if (is_this_minute(which, meter, line))
 		move(&meter->minute_used,
-		     sign * count_of(line->counted_tokens));
+		     sign * schema_count(line->counted_tokens));
 }
 
 void
@@ -229,9 +230,10 @@ limits_count_none_open(struct meter *meter)
 int64_t
 limits_tokens(const struct usage_line *line)
 {
-	return count_of(line->input_tokens) + count_of(line->output_tokens) +
-	       count_of(line->cache_read_tokens) +
-	       count_of(line->cache_write_tokens);
+	return schema_count(line->input_tokens) +
+	       schema_count(line->output_tokens) +
+	       schema_count(line->cache_read_tokens) +
+	       schema_count(line->cache_write_tokens);
 }
 
 /* Behind the end of its month or minute a line has what it holds. */

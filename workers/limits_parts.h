@@ -1,42 +1,29 @@
 /*
- * limits_parts: what the files of limits share: sums that stay at the largest
- * number where they would overflow, and absent ones that are 0. Nobody else
- * includes it.
+ * limits_parts: what the files of limits share: what is left of a limit, and
+ * which minute it is. Nobody else includes it.
  */
 #ifndef WORKERS_LIMITS_PARTS_H
 #define WORKERS_LIMITS_PARTS_H
 
+#include "lib/money.h"
 #include "workers/limits.h"
 
 #define NONE SCHEMA_INT_NONE
 #define HOUR_MS INT64_C(3600000)
 #define NS_PER_MS INT64_C(1000000)
 
-static inline int64_t
-count_of(int64_t i)
-{
-	return i == NONE ? 0 : i;
-}
-
-static inline int64_t
-add(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
 static inline void
 move(int64_t *field, int64_t by)
 {
-	*field = add(count_of(*field), by);
+	*field = money_add_clamped(schema_count(*field), by);
 }
 
 /* limit - used - reserved, at least 0; INT64_MAX when it is unlimited. */
 static inline int64_t
 left_of(int64_t limit, int64_t used, int64_t reserved)
 {
-	int64_t taken = add(count_of(used), count_of(reserved));
+	int64_t taken =
+	    money_add_clamped(schema_count(used), schema_count(reserved));
 
 	if (limit == NONE)
 		return INT64_MAX;

@@ -11,12 +11,6 @@
 #define LIMIT_ROWS 6u
 #define MINUTE_MS INT64_C(60000)
 
-static int64_t
-count_of(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
 /* --- loading -------------------------------------------------------------- */
 
 enum err
@@ -194,7 +188,8 @@ month_row(const struct report_subject *subject, struct arena *arena)
 	const struct meter *meter = &subject->meter;
 	struct limit_usage row = limit_row(
 	    STR("requests_month"),
-	    count_of(meter->month_used) + count_of(meter->month_reserved),
+	    schema_count(meter->month_used) +
+		schema_count(meter->month_reserved),
 	    rules_limit(subject->plan, "requests_month", SCHEMA_INT_NONE));
 
 	if (subject->month_resets_at.p &&
@@ -242,8 +237,8 @@ minute_row(const struct report_subject *subject, int64_t limit, int64_t now_ms,
 
 	if (meter->minute_start >= start)
 		row = limit_row(row.name,
-				count_of(meter->minute_used) +
-				    count_of(meter->minute_reserved),
+				schema_count(meter->minute_used) +
+				    schema_count(meter->minute_reserved),
 				limit);
 	row.resets_at = zoned_text(start + MINUTE_MS, subject->zone, arena);
 	return row;
@@ -265,14 +260,14 @@ further_rows(const struct report_subject *subject, int64_t now_ms,
 		out[count++] = minute_row(subject, tokens, now_ms, arena);
 	if (spend != SCHEMA_INT_NONE) {
 		out[count] = limit_row(STR("spend_month"),
-				       count_of(meter->month_spent) +
-					   count_of(meter->month_held),
+				       schema_count(meter->month_spent) +
+					   schema_count(meter->month_held),
 				       spend);
 		out[count++].resets_at = resets_at;
 	}
 	if (concurrent != SCHEMA_INT_NONE)
 		out[count++] = limit_row(STR("concurrent"),
-					 count_of(meter->open), concurrent);
+					 schema_count(meter->open), concurrent);
 	return count;
 }
 
@@ -291,8 +286,8 @@ report_limits(const struct report_subject *subject, int64_t now_ms,
 	*count = 2;
 	if (activations != SCHEMA_INT_NONE)
 		out[(*count)++] = limit_row(
-		    STR("activations"), count_of(subject->license.activations),
-		    activations);
+		    STR("activations"),
+		    schema_count(subject->license.activations), activations);
 	*count += further_rows(subject, now_ms, out[0].resets_at, arena,
 			       out + *count);
 	*rows = out;
@@ -305,14 +300,14 @@ static struct usage_sum
 sum_of(const struct rollup *rollup)
 {
 	return (struct usage_sum){
-	    .requests = count_of(rollup->requests),
-	    .failed = count_of(rollup->failed),
-	    .input_tokens = count_of(rollup->input_tokens),
-	    .output_tokens = count_of(rollup->output_tokens),
-	    .cache_read_tokens = count_of(rollup->cache_read_tokens),
-	    .cache_write_tokens = count_of(rollup->cache_write_tokens),
-	    .cost = count_of(rollup->cost),
-	    .price = count_of(rollup->price),
+	    .requests = schema_count(rollup->requests),
+	    .failed = schema_count(rollup->failed),
+	    .input_tokens = schema_count(rollup->input_tokens),
+	    .output_tokens = schema_count(rollup->output_tokens),
+	    .cache_read_tokens = schema_count(rollup->cache_read_tokens),
+	    .cache_write_tokens = schema_count(rollup->cache_write_tokens),
+	    .cost = schema_count(rollup->cost),
+	    .price = schema_count(rollup->price),
 	};
 }
 
@@ -394,7 +389,7 @@ report_usage(struct store *store, const struct report_subject *subject,
 	report_license(subject, now_ms, &out->license);
 	report_plan(subject, &out->plan);
 	out->currency = subject->workspace->currency;
-	out->reserved = count_of(subject->meter.month_reserved);
+	out->reserved = schema_count(subject->meter.month_reserved);
 	calendar_window(WINDOW_MONTH, now_ms, subject->zone, &start_ms,
 			&end_ms);
 	e = load_sum(store, subject, 'm', start_ms, arena, &out->month,

@@ -45,12 +45,6 @@ translate_stop_for_anthropic(struct json_value reason, bool has_tools)
 
 /* --- usage ---------------------------------------------------------------- */
 
-static int64_t
-or_zero(int64_t n)
-{
-	return n == PROVIDER_TOKENS_NONE ? 0 : n;
-}
-
 static void
 write_count(const char *name, int64_t n, const char **comma, struct buf *out)
 {
@@ -66,13 +60,14 @@ void
 translate_write_usage_openai(const struct provider_usage *usage,
 			     struct buf *out)
 {
-	int64_t total = or_zero(usage->prompt) + or_zero(usage->output);
+	int64_t total =
+	    schema_count(usage->prompt) + schema_count(usage->output);
 	const char *comma = ",\"prompt_tokens_details\":{";
 
 	buf_add_z(out, "{\"prompt_tokens\":");
-	buf_add_int(out, or_zero(usage->prompt));
+	buf_add_int(out, schema_count(usage->prompt));
 	buf_add_z(out, ",\"completion_tokens\":");
-	buf_add_int(out, or_zero(usage->output));
+	buf_add_int(out, schema_count(usage->output));
 	buf_add_z(out, ",\"total_tokens\":");
 	buf_add_int(out, total);
 	write_count("\"cached_tokens\":", usage->cache_read, &comma, out);
@@ -89,17 +84,17 @@ translate_write_usage_anthropic(const struct provider_usage *usage,
 {
 	int64_t prompt = usage->prompt == PROVIDER_TOKENS_NONE ? prompt_estimate
 							       : usage->prompt;
-	int64_t fresh =
-	    prompt - or_zero(usage->cache_read) - or_zero(usage->cache_write);
+	int64_t fresh = prompt - schema_count(usage->cache_read) -
+			schema_count(usage->cache_write);
 
 	buf_add_z(out, "{\"input_tokens\":");
 	buf_add_int(out, fresh > 0 ? fresh : 0);
 	buf_add_z(out, ",\"cache_creation_input_tokens\":");
-	buf_add_int(out, or_zero(usage->cache_write));
+	buf_add_int(out, schema_count(usage->cache_write));
 	buf_add_z(out, ",\"cache_read_input_tokens\":");
-	buf_add_int(out, or_zero(usage->cache_read));
+	buf_add_int(out, schema_count(usage->cache_read));
 	buf_add_z(out, ",\"output_tokens\":");
-	buf_add_int(out, or_zero(usage->output));
+	buf_add_int(out, schema_count(usage->output));
 	if (usage->reasoning != PROVIDER_TOKENS_NONE) {
 		buf_add_z(out, ",\"output_tokens_details\":{"
 			       "\"thinking_tokens\":");

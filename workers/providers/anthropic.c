@@ -18,12 +18,6 @@ struct classes {
 	int64_t write_1h;
 };
 
-static int64_t
-or_zero(int64_t n)
-{
-	return n == PROVIDER_TOKENS_NONE ? 0 : n;
-}
-
 static struct classes
 classes_of(const struct provider_usage *usage)
 {
@@ -36,8 +30,9 @@ classes_of(const struct provider_usage *usage)
 	};
 
 	if (usage->prompt != PROVIDER_TOKENS_NONE)
-		classes.fresh = usage->prompt - or_zero(usage->cache_read) -
-				or_zero(usage->cache_write);
+		classes.fresh = usage->prompt -
+				schema_count(usage->cache_read) -
+				schema_count(usage->cache_write);
 	return classes;
 }
 
@@ -45,8 +40,9 @@ classes_of(const struct provider_usage *usage)
 static void
 classes_keep(const struct classes *classes, struct provider_usage *usage)
 {
-	int64_t parts = or_zero(classes->read) + or_zero(classes->write);
-	int64_t prompt = or_zero(classes->fresh) + parts;
+	int64_t parts =
+	    schema_count(classes->read) + schema_count(classes->write);
+	int64_t prompt = schema_count(classes->fresh) + parts;
 
 	usage->prompt = PROVIDER_TOKENS_NONE;
 	if (prompt > PROVIDER_TOKENS_MAX) {
@@ -60,7 +56,7 @@ classes_keep(const struct classes *classes, struct provider_usage *usage)
 	usage->cache_read = classes->read;
 	usage->cache_write = classes->write;
 	usage->cache_write_1h = classes->write_1h;
-	if (classes->write_1h > or_zero(classes->write))
+	if (classes->write_1h > schema_count(classes->write))
 		usage->cache_write_1h = classes->write;
 }
 
@@ -110,7 +106,8 @@ read_usage(struct json_value value, struct provider_usage *usage)
 		}
 	}
 	if (!has_write && classes.write_5m != PROVIDER_TOKENS_NONE)
-		classes.write = classes.write_5m + or_zero(classes.write_1h);
+		classes.write =
+		    classes.write_5m + schema_count(classes.write_1h);
 	classes_keep(&classes, usage);
 }
 

@@ -28,12 +28,6 @@ check_count(int64_t n, int64_t max)
 		abort();
 }
 
-static int64_t
-or_zero(int64_t n)
-{
-	return n == PROVIDER_TOKENS_NONE ? 0 : n;
-}
-
 static void
 check_usage(const struct provider_usage *usage)
 {
@@ -41,10 +35,10 @@ check_usage(const struct provider_usage *usage)
 	check_count(usage->output, PROVIDER_TOKENS_MAX);
 	check_count(usage->cache_read, PROVIDER_TOKENS_MAX);
 	check_count(usage->cache_write, PROVIDER_TOKENS_MAX);
-	check_count(usage->cache_write_1h, or_zero(usage->cache_write));
+	check_count(usage->cache_write_1h, schema_count(usage->cache_write));
 	check_count(usage->reasoning, PROVIDER_TOKENS_MAX);
 	if (usage->prompt != PROVIDER_TOKENS_NONE &&
-	    or_zero(usage->cache_read) + or_zero(usage->cache_write) >
+	    schema_count(usage->cache_read) + schema_count(usage->cache_write) >
 		usage->prompt)
 		abort();
 }

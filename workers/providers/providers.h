@@ -15,7 +15,7 @@
 #include "workers/sse.h"
 #include "workers/upstream.h"
 
-#define PROVIDER_TOKENS_NONE INT64_MIN /* it did not say */
+#define PROVIDER_TOKENS_NONE SCHEMA_INT_NONE /* it did not say */
 #define PROVIDER_TOKENS_MAX INT64_C(1000000000)
 
 /* The provider's own count, field by field; a later number replaces an earlier
