@@ -14,6 +14,7 @@
 #include "cmd/commands.h"
 #include "cmd/reading.h"
 #include "cmd/views.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/proc.h"
 
@@ -85,7 +86,7 @@ restart_later(struct child *child, bool was_ready)
 	int max_ms = was_ready ? BACKOFF_READY_MAX_MS : BACKOFF_MAX_MS;
 	struct up *up = child->up;
 	int64_t lived_ms =
-	    (loop_now_ns(up->loop) - child->started_ns) / 1000000;
+	    (loop_now_ns(up->loop) - child->started_ns) / NS_PER_MS;
 	int delay_ms;
 
 	if (lived_ms >= STEADY_MS)
@@ -227,7 +228,7 @@ on_tick(void *ctx)
 {
 	struct up *up = ctx;
 	int64_t now_ns = loop_now_ns(up->loop);
-	bool is_late = now_ns - up->tick_ns > TICK_LATE_MS * INT64_C(1000000);
+	bool is_late = now_ns - up->tick_ns > TICK_LATE_MS * NS_PER_MS;
 
 	on_notice(up, up->notify_fd, 0); /* what waits there counts */
 	up->tick_ns = now_ns;
@@ -238,11 +239,11 @@ on_tick(void *ctx)
 		if (is_late)
 			child->beat_ns = now_ns;
 		if (child->pid == 0 ||
-		    now_ns - child->beat_ns < limit_ms * INT64_C(1000000))
+		    now_ns - child->beat_ns < limit_ms * NS_PER_MS)
 			continue;
 		log_error("child-silent", "name=%s-%u pid=%d for_ms=%lld",
 			  child->kind, child->index, (int)child->pid,
-			  (long long)(now_ns - child->beat_ns) / 1000000);
+			  (long long)(now_ns - child->beat_ns) / NS_PER_MS);
 		kill(child->pid, SIGKILL);
 	}
 	loop_timer_set(up->loop, &up->tick, TICK_MS, on_tick, up);

@@ -7,10 +7,10 @@
 #include "edge/ask.h"
 #include "edge/auth.h"
 #include "edge/routes.h"
+#include "lib/clock.h"
 #include "lib/series.h"
 #include "lib/trace.h"
 
-#define NS_PER_MS 1000000
 #define NS_PER_US 1000
 #define VERSION_BYTES_MAX 64 /* as in lib/msg.def */
 #define BETA_BYTES_MAX 1024

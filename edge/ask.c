@@ -6,9 +6,9 @@
 #include "edge/ask.h"
 
 #include "edge/reply.h"
+#include "lib/clock.h"
 #include "lib/metrics.h"
 
-#define NS_PER_MS 1000000
 #define WAIT_MS 1500 /* a worker is back sooner, or there is trouble */
 #define WAITING_MAX 4096u
 #define WAITING_BYTES_MAX ((size_t)64 << 20)

@@ -6,12 +6,13 @@
  */
 #include "edge/deadlines.h"
 
+#include "lib/clock.h"
+
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
-#define NS_PER_MS INT64_C(1000000)
 #define SWEEPS_PER_LIMIT 4 /* a deadline is kept to a quarter */
 #define SWEEP_MS_MIN 10
 #define SWEEP_MS_MAX 500

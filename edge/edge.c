@@ -7,6 +7,7 @@
 
 #include "edge/ask.h"
 #include "edge/routes.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/proc.h"
 
@@ -17,7 +18,6 @@
 
 #define WATCHDOG_MS 1000
 #define DRAIN_LOOK_MS 10
-#define NS_PER_MS INT64_C(1000000)
 #define BODIES_BYTES_MAX ((size_t)256 << 20)
 #define WINDOW_BATCHES 2u /* of pools that answer a batch as a whole */
 #define HELP_BYTES_MAX 65536u

@@ -8,11 +8,10 @@
 #include "edge/head.h"
 #include "edge/http.h"
 #include "edge/requests.h"
+#include "lib/clock.h"
 
 #include <microhttpd.h>
 #include <time.h>
-
-#define NS_PER_MS INT64_C(1000000)
 
 /* A connection's pool: a request's head, and then the answer's head, which
  * must find its room: the answer of what was done would be lost. It is cleared

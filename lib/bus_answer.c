@@ -9,8 +9,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000
-
 enum err
 froms_open(struct bus *bus)
 {

@@ -12,7 +12,6 @@
 
 #define BODY_KEEP_BYTES 1024	/* memory that a free slot may keep */
 #define CREDIT_STEP_BYTES 32768 /* told to the worker in such steps */
-#define NS_PER_MS 1000000
 
 struct bus_pool {
 	struct bus *bus;

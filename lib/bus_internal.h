@@ -19,6 +19,7 @@
 #define LIB_BUS_INTERNAL_H
 
 #include "lib/bus.h"
+#include "lib/clock.h"
 
 #include <pthread.h>
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000
 /* After our connection broke: what the peer had answered still comes in. */
 #define GRACE_MS 50
 /* A timer that is so late means that we slept, not the peer. */

@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 #define TOOLS_AT_ONCE 8
-#define NS_PER_MS 1000000
 
 enum tool_step {
 	TOOL_RECEIVING,

@@ -21,7 +21,7 @@ clock_mono_ns(void)
 int64_t
 clock_mono_ms(void)
 {
-	return clock_mono_ns() / 1000000;
+	return clock_mono_ns() / NS_PER_MS;
 }
 
 int64_t
@@ -32,7 +32,7 @@ clock_wall_ms(void)
 	if (fake_wall_ms)
 		return fake_wall_ms();
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / NS_PER_MS;
 }
 
 void

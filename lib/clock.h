@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#define NS_PER_MS INT64_C(1000000)
+
 /* CLOCK_MONOTONIC, nanoseconds and milliseconds. */
 int64_t clock_mono_ns(void);
 int64_t clock_mono_ms(void);

@@ -18,7 +18,6 @@
 #define EVENTS_MAX 256 /* fetched at once */
 #define HOOKS_MAX 16
 #define WAIT_MS_MAX 3600000
-#define NS_PER_MS 1000000
 
 struct loop_fd {
 	int fd;

@@ -5,12 +5,12 @@
 #ifndef WORKERS_LIMITS_PARTS_H
 #define WORKERS_LIMITS_PARTS_H
 
+#include "lib/clock.h"
 #include "lib/money.h"
 #include "workers/limits.h"
 
 #define NONE SCHEMA_INT_NONE
 #define HOUR_MS INT64_C(3600000)
-#define NS_PER_MS INT64_C(1000000)
 
 static inline void
 move(int64_t *field, int64_t by)

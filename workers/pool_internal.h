@@ -5,11 +5,11 @@
 #ifndef WORKERS_POOL_INTERNAL_H
 #define WORKERS_POOL_INTERNAL_H
 
+#include "lib/clock.h"
 #include "workers/pool.h"
 
 #define TURN_ANSWERS_MAX 4096u
 #define MESSAGE_TYPES_MAX 256u
-#define NS_PER_MS INT64_C(1000000)
 
 struct answer {
 	struct bus_from *from;

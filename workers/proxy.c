@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 
-#define NS_PER_MS INT64_C(1000000)
 #define SCRATCH_BYTES_MAX (4u << 20)
 #define LEDGER_WINDOW 2u   /* batches in flight at the ledger */
 #define VALIDATE_WINDOW 2u /* and at each validator */

@@ -8,8 +8,6 @@
 #include "workers/providers/demo.h"
 #include "workers/proxy.h"
 
-#define NS_PER_MS INT64_C(1000000)
-
 static void on_watch(void *ctx);
 
 /* --- again, or not --------------------------------------------------- */

@@ -9,8 +9,6 @@
 #include "lib/log.h"
 #include "workers/proxy.h"
 
-#define NS_PER_MS INT64_C(1000000)
-
 static void reserve_ask(void *ctx);
 static void settle_ask(void *ctx);
 static void settle_lingering(void *ctx);

@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-#define NS_PER_MS INT64_C(1000000)
-
 void
 job_read_reset(struct job *job)
 {

@@ -3,11 +3,11 @@
  */
 #include "workers/report.h"
 
+#include "lib/clock.h"
 #include "store/keys.h"
 #include "workers/rules.h"
 
 #define HOUR_MS INT64_C(3600000)
-#define NS_PER_MS INT64_C(1000000)
 #define LIMIT_ROWS 6u
 #define MINUTE_MS INT64_C(60000)
 

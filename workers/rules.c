@@ -4,10 +4,11 @@
  */
 #include "workers/rules.h"
 
+#include "lib/clock.h"
+
 #include <arpa/inet.h>
 
 #define DAY_MS INT64_C(86400000)
-#define NS_PER_MS INT64_C(1000000)
 #define HOST_BYTES_MAX 253u
 #define LABEL_BYTES_MAX 63u
 /* A tat may lie so much beyond its window before it is taken for the trace of

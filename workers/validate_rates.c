@@ -6,13 +6,13 @@
  */
 #include "workers/validate_rates.h"
 
+#include "lib/clock.h"
 #include "lib/id.h"
 
 #include <stdlib.h>
 
 #define WAYS 4u
 #define HOUR_MS INT64_C(3600000)
-#define NS_PER_MS INT64_C(1000000)
 
 struct rates_slot {
 	uint64_t hash;
