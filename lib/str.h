@@ -123,6 +123,17 @@ str_trim(struct str s)
 	return s;
 }
 
+/* At least one byte, and none is a control character: it can be part of a key
+ * of the store. */
+static inline bool
+str_is_plain(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return s.n > 0;
+}
+
 /* Letters, digits and . _ -, at least one: it can stand in keys, lists and
  * URLs. */
 static inline bool

@@ -235,15 +235,6 @@ ledger_refuse(struct context *context, enum err e, const char *field,
 	return e;
 }
 
-bool
-ledger_is_plain(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return false;
-	return s.n > 0;
-}
-
 enum err
 ledger_license_by_key(struct ledger *ledger, struct str key,
 		      struct arena *arena, struct license *license,
@@ -277,7 +268,7 @@ license_hash(struct ledger *ledger, struct str id_or_key, struct arena *arena,
 
 	id_or_key = str_trim(id_or_key);
 	if (str_starts(id_or_key, STR("lic_")) && id_or_key.n <= 32 &&
-	    ledger_is_plain(id_or_key)) {
+	    str_is_plain(id_or_key)) {
 		key_license_id(&at, id_or_key);
 		e = group_load_bytes(ledger->group, &at, &stored, arena);
 		if (e != ERR_OK)

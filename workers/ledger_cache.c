@@ -154,7 +154,7 @@ ledger_workspace(struct ledger *ledger, struct str code,
 
 	if (str_is_empty(code))
 		code = DEFAULT_WORKSPACE;
-	if (!ledger_is_plain(code))
+	if (!str_is_plain(code))
 		return ERR_WORKSPACE_UNKNOWN;
 	key_workspace(&key, code);
 	e = cached(ledger, &key, &workspace_schema, sizeof(*workspace), &record,
@@ -200,7 +200,7 @@ ledger_plan_limits(struct ledger *ledger, struct str workspace, struct str code,
 	bool is_new;
 	enum err e;
 
-	if (!ledger_is_plain(workspace) || !ledger_is_plain(code))
+	if (!str_is_plain(workspace) || !str_is_plain(code))
 		return ERR_PLAN_UNKNOWN;
 	key_plan(&key, workspace, code);
 	e = cached(ledger, &key, &plan_schema, sizeof(*plan), &record, &is_new);
@@ -255,7 +255,7 @@ ledger_price(struct ledger *ledger, struct str provider, struct str model,
 	struct str undated = model_undated(model);
 	enum err e;
 
-	if (!ledger_is_plain(provider) || !ledger_is_plain(model))
+	if (!str_is_plain(provider) || !str_is_plain(model))
 		return ERR_MODEL_NOT_PRICED;
 	e = exact_price(ledger, provider, model, at_ms, out);
 	if (e == ERR_NO_SUCH && undated.n != model.n)

@@ -101,7 +101,7 @@ check_texts(struct issue *issue)
 		return ledger_refuse(context, ERR_BAD_FIELD, "email",
 				     "the e-mail address is not valid: write "
 				     "it like owner@shop.example");
-	if (!str_is_empty(in->name) && !ledger_is_plain(in->name))
+	if (!str_is_empty(in->name) && !str_is_plain(in->name))
 		return ledger_refuse(context, ERR_BAD_FIELD, "name",
 				     "the name has a control character");
 	if (!str_is_empty(in->domain) &&

@@ -98,9 +98,6 @@ ledger_tokens(int64_t count)
 					 : schema_count(count);
 }
 
-/* Text that may be a part of a key: not empty, no byte below blank. */
-bool ledger_is_plain(struct str s);
-
 /* The licence of a key as a plugin presents it, and the key's hash:
  * KEY_MISSING, NOT_FOUND. */
 enum err ledger_license_by_key(struct ledger *ledger, struct str key,

@@ -22,7 +22,7 @@ check_plan(struct context *context, const struct plan_set *in)
 		return ledger_refuse(context, ERR_BAD_FIELD, "code",
 				     "a plan's code is letters, digits and "
 				     ". _ -");
-	if (!str_is_empty(in->name) && !ledger_is_plain(in->name))
+	if (!str_is_empty(in->name) && !str_is_plain(in->name))
 		return ledger_refuse(context, ERR_BAD_FIELD, "name",
 				     "the name has a control character");
 	if (in->price_month > PRICE_MAX || in->price_year > PRICE_MAX)

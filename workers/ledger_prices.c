@@ -44,7 +44,6 @@ record_put(struct context *context, struct price *record, struct prices *prices,
 	   const char *what, struct str actor)
 {
 	struct ledger *ledger = context->state;
-	struct event event;
 	struct key key;
 	enum err e;
 
@@ -57,15 +56,11 @@ record_put(struct context *context, struct price *record, struct prices *prices,
 		e = group_delete(ledger->group, &key);
 	if (e != ERR_OK)
 		return e;
-	schema_clear(&event_schema, &event);
-	event.type = event_types[EVENT_price_changed];
-	event.description =
+	return ledger_tell_setting(
+	    context, EVENT_price_changed,
 	    arena_printf(context->arena, "Price %s: %.*s %.*s", what,
-			 STR_ARG(record->provider), STR_ARG(record->model));
-	event.workspace = DEFAULT_WORKSPACE;
-	event.actor = actor;
-	return ledger_event(ledger, context->now_ms, &event, &price_schema,
-			    record);
+			 STR_ARG(record->provider), STR_ARG(record->model)),
+	    actor, &price_schema, record);
 }
 
 /* --- set ----------------------------------------------------------------- */
@@ -206,7 +201,7 @@ price_remove(struct context *context, const void *in_, void *out_)
 	struct prices prices;
 	enum err e;
 
-	if (!ledger_is_plain(in->provider) || !ledger_is_plain(in->model))
+	if (!str_is_plain(in->provider) || !str_is_plain(in->model))
 		return ledger_refuse(context, ERR_BAD_FIELD, "model",
 				     "the name has a control character");
 	e = record_load(context, in->provider, in->model, &record, &prices);

@@ -272,11 +272,11 @@ line_take(struct usage_line *line, const struct settle *in, int64_t now_ms)
 static void
 line_answered(struct usage_line *line, const struct settle *in)
 {
-	if (ledger_is_plain(in->provider))
+	if (str_is_plain(in->provider))
 		line->provider = in->provider;
-	if (ledger_is_plain(in->model))
+	if (str_is_plain(in->model))
 		line->model = in->model;
-	else if (ledger_is_plain(in->asked_model))
+	else if (str_is_plain(in->asked_model))
 		line->model = in->asked_model;
 }
 
@@ -287,8 +287,7 @@ observe(const struct settle *in, const struct usage_line *before,
 {
 	struct usage_line asked;
 
-	if (!ledger_is_plain(in->provider) ||
-	    !ledger_is_plain(in->asked_model)) {
+	if (!str_is_plain(in->provider) || !str_is_plain(in->asked_model)) {
 		ledger_observe(before, after);
 		return;
 	}
@@ -312,9 +311,8 @@ settle_line(struct context *context, const struct settle *in,
 		after->source =
 		    str_is_empty(in->source) ? STR("provider") : in->source;
 		e = line_charge(ledger,
-				ledger_is_plain(in->asked_model)
-				    ? in->asked_model
-				    : before->model,
+				str_is_plain(in->asked_model) ? in->asked_model
+							      : before->model,
 				after);
 		if (e != ERR_OK)
 			return e;
@@ -344,8 +342,7 @@ settle(struct context *context, const void *in_, void *out_)
 	    !str_eq(in->status, STR("failed")))
 		return ledger_refuse(context, ERR_BAD_FIELD, "status",
 				     "status is settled or failed");
-	if (!ledger_is_plain(in->license_id) ||
-	    !ledger_is_plain(in->request_id))
+	if (!str_is_plain(in->license_id) || !str_is_plain(in->request_id))
 		return ERR_NO_SUCH;
 	key_usage_line(&key, in->request_id, in->license_id);
 	e = group_load(ledger->group, &key, &usage_line_schema, &before,

@@ -138,15 +138,6 @@ prices_end(struct prices *prices, int64_t from_ms, int64_t now_ms,
 
 /* --- what may be set ----------------------------------------------------- */
 
-static bool
-is_plain(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return false;
-	return s.n > 0;
-}
-
 enum err
 prices_check(const struct price_set *in, struct why *why)
 {
@@ -164,7 +155,7 @@ prices_check(const struct price_set *in, struct why *why)
 	if (!str_is_word(in->provider))
 		return why_field(why, ERR_BAD_FIELD, "provider",
 				 "a provider is a word like openai");
-	if (!is_plain(in->model))
+	if (!str_is_plain(in->model))
 		return why_field(why, ERR_BAD_FIELD, "model",
 				 "the model's name is empty or has a control "
 				 "character");
