@@ -38,7 +38,7 @@ minutes_roll(const struct limits_account *accounts, unsigned count,
 	int64_t start = INT64_MIN;
 
 	for (unsigned i = 0; i < count; i++) {
-		int64_t own = minute_of(accounts[i].meter, now_ms);
+		int64_t own = limits_minute(accounts[i].meter, now_ms);
 
 		start = own > start ? own : start;
 	}

@@ -117,6 +117,18 @@ void limits_count(enum limits_meter which, struct meter *meter,
 /* What is reserved, of whatever month and minute, is nothing. */
 void limits_count_none_open(struct meter *meter);
 
+/* First instant of the minute that holds now. A clock that was set back by less
+ * than a minute does not open the old one anew, with nothing used. */
+static inline int64_t
+limits_minute(const struct meter *meter, int64_t now_ms)
+{
+	if (meter->minute_start != SCHEMA_INT_NONE &&
+	    now_ms < meter->minute_start &&
+	    meter->minute_start - now_ms <= LIMITS_MINUTE_MS)
+		return meter->minute_start;
+	return now_ms - now_ms % LIMITS_MINUTE_MS;
+}
+
 /* All tokens of a line. */
 int64_t limits_tokens(const struct usage_line *line);
 /* What is left for a line beyond what it holds; INT64_MAX: no limit. */

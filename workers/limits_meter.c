@@ -69,7 +69,7 @@ static struct limits_left
 minute_left(const struct limits_account *a, int64_t now_ms)
 {
 	int64_t limit = a->limits->tokens_minute;
-	int64_t start = minute_of(a->meter, now_ms);
+	int64_t start = limits_minute(a->meter, now_ms);
 	bool is_now = start == a->meter->minute_start;
 
 	return (struct limits_left){limit, is_now ? tokens_left(a) : limit,

@@ -1,6 +1,6 @@
 /*
- * limits_parts: what the files of limits share: what is left of a limit, and
- * which minute it is. Nobody else includes it.
+ * limits_parts: what the files of limits share: what is left of a limit. Nobody
+ * else includes it.
  */
 #ifndef WORKERS_LIMITS_PARTS_H
 #define WORKERS_LIMITS_PARTS_H
@@ -55,17 +55,6 @@ tokens_left(const struct limits_account *a)
 {
 	return left_of(a->limits->tokens_minute, a->meter->minute_used,
 		       a->meter->minute_reserved);
-}
-
-/* A clock that was set back by less than a minute does not open the old one
- * anew, with nothing used. */
-static inline int64_t
-minute_of(const struct meter *meter, int64_t now_ms)
-{
-	if (meter->minute_start != NONE && now_ms < meter->minute_start &&
-	    meter->minute_start - now_ms <= LIMITS_MINUTE_MS)
-		return meter->minute_start;
-	return now_ms - now_ms % LIMITS_MINUTE_MS;
 }
 
 #endif

@@ -5,11 +5,10 @@
 
 #include "lib/clock.h"
 #include "store/keys.h"
-#include "workers/rules.h"
+#include "workers/limits.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define LIMIT_ROWS 6u
-#define MINUTE_MS INT64_C(60000)
 
 /* --- loading -------------------------------------------------------------- */
 
@@ -232,15 +231,16 @@ minute_row(const struct report_subject *subject, int64_t limit, int64_t now_ms,
 	   struct arena *arena)
 {
 	const struct meter *meter = &subject->meter;
-	int64_t start = now_ms - now_ms % MINUTE_MS;
+	int64_t start = limits_minute(meter, now_ms);
 	struct limit_usage row = limit_row(STR("tokens_minute"), 0, limit);
 
-	if (meter->minute_start >= start)
+	if (meter->minute_start == start)
 		row = limit_row(row.name,
 				schema_count(meter->minute_used) +
 				    schema_count(meter->minute_reserved),
 				limit);
-	row.resets_at = zoned_text(start + MINUTE_MS, subject->zone, arena);
+	row.resets_at =
+	    zoned_text(start + LIMITS_MINUTE_MS, subject->zone, arena);
 	return row;
 }
 

@@ -381,12 +381,17 @@ TEST(validate_shows_where_each_limit_stands)
 		CHECK_INT(out.usage[2 + i].remaining, rows[i].remaining);
 	}
 	CHECK(out.usage[2].resets_at.n && out.usage[3].resets_at.n);
-	/* The minute is over. */
-	meter.minute_start -= 60000;
-	put(&h, &key, &meter_schema, &meter);
-	out = validated(&h, KEY, NULL);
-	CHECK_INT(out.usage[2].used, 0);
-	CHECK_INT(out.usage[2].remaining, 1000);
+	/* The minute is over; the clock was set back by a little, which is the
+	 * same minute still, and by more, which is another. */
+	for (int i = 0; i < 3; i++) {
+		static const int64_t minutes[] = {-1, 1, 2};
+
+		meter.minute_start = NOW - NOW % 60000 + minutes[i] * 60000;
+		put(&h, &key, &meter_schema, &meter);
+		out = validated(&h, KEY, NULL);
+		CHECK_INT(out.usage[2].used, i == 1 ? 700 : 0);
+		CHECK_INT(out.usage[2].remaining, i == 1 ? 300 : 1000);
+	}
 	house_close(&h);
 }
 
