@@ -41,6 +41,28 @@ house_sell(void)
 }
 
 void
+vendor_key(const char *name, const char *key)
+{
+	FILE *file = fopen("key.txt", "w");
+
+	CHECK(file && fprintf(file, "%s\n", key) > 0 && fclose(file) == 0);
+	json_decref(tool("key", "set", "openai", "--name", name, "--file",
+			 "key.txt", NULL));
+	CHECK(unlink("key.txt") == 0);
+}
+
+bool
+upstream_saw(const struct house *house, const char *text)
+{
+	json_t *counts = upstream_counts(house);
+	struct str head = json_str_at(counts, "last_head");
+	bool is_seen = memmem(head.p, head.n, text, strlen(text)) != NULL;
+
+	json_decref(counts);
+	return is_seen;
+}
+
+void
 chat_body(const struct chat *chat, struct buf *out)
 {
 	buf_printf(out,

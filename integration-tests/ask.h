@@ -24,6 +24,11 @@ void house_sell(void);
 void house_plan(const char *code, const char *limit_month,
 		const char *limit_hour);
 
+/* One of the vendor's keys for openai. */
+void vendor_key(const char *name, const char *key);
+/* The upstream's last request had the text in its head. */
+bool upstream_saw(const struct house *house, const char *text);
+
 struct chat {
 	const char *key;     /* licence key */
 	const char *script;  /* of the upstream; NULL = none */

@@ -91,17 +91,6 @@ check_quiet(const struct answer *answer, const char *what)
 			  what, STR_ARG(answer->body));
 }
 
-static int
-count_of(struct str text, const char *part)
-{
-	size_t n = strlen(part);
-	int count = 0;
-
-	for (size_t i = 0; i + n <= text.n; i++)
-		count += memcmp(text.p + i, part, n) == 0;
-	return count;
-}
-
 /* What the provider got last: for itself, with its key alone. */
 static void
 check_head(const struct house *house, const struct trap *trap,
@@ -110,7 +99,7 @@ check_head(const struct house *house, const struct trap *trap,
 	json_t *counts = upstream_counts(house);
 	struct str head = json_str_at(counts, "last_head");
 	char host[ADDRESS_BYTES + 16], version[ADDRESS_BYTES + 32];
-	int keys = 0;
+	unsigned keys = 0;
 
 	snprintf(host, sizeof(host), "\r\nHost: %s\r\n",
 		 house->upstream_address);
@@ -118,11 +107,11 @@ check_head(const struct house *house, const struct trap *trap,
 	snprintf(version, sizeof(version), "\r\nanthropic-version: %s\r\n",
 		 trap->address);
 	for (size_t i = 0; i < CANARIES; i++)
-		keys += count_of(head, canaries[i]);
-	if (keys != 1 || count_of(head, host) != 1 ||
-	    count_of(head, "\r\nHost:") != 1 ||
-	    count_of(head, trap->address) > count_of(head, version) ||
-	    count_of(head, license))
+		keys += test_count(head, canaries[i]);
+	if (keys != 1 || test_count(head, host) != 1 ||
+	    test_count(head, "\r\nHost:") != 1 ||
+	    test_count(head, trap->address) > test_count(head, version) ||
+	    test_count(head, license))
 		test_fail(__FILE__, __LINE__, "%s: %.*s", what, STR_ARG(head));
 	json_decref(counts);
 }

@@ -5,8 +5,6 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "integration-tests/ask.h"
 
@@ -49,28 +47,6 @@ chat_status(const struct house *house, const struct chat *question)
 	CHECK(!memmem(answer.head.p, answer.head.n, "canary", 6));
 	answer_free(&answer);
 	return answer.status;
-}
-
-static bool
-upstream_saw(const struct house *house, const char *text)
-{
-	json_t *counts = upstream_counts(house);
-	struct str head = json_str_at(counts, "last_head");
-	bool is_seen = memmem(head.p, head.n, text, strlen(text)) != NULL;
-
-	json_decref(counts);
-	return is_seen;
-}
-
-static void
-vendor_key(const char *name, const char *key)
-{
-	FILE *file = fopen("key.txt", "w");
-
-	CHECK(file && fprintf(file, "%s\n", key) > 0 && fclose(file) == 0);
-	json_decref(tool("key", "set", "openai", "--name", name, "--file",
-			 "key.txt", NULL));
-	CHECK(unlink("key.txt") == 0);
 }
 
 static void

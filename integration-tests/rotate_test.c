@@ -59,8 +59,6 @@ own_key_set(const struct house *house, const char *key)
 static void
 house_with_keys(struct house *house, struct keys *keys)
 {
-	FILE *file;
-
 	house_init(house);
 	house_sell();
 	json_decref(tool("plan", "set", "big", "--limit",
@@ -68,11 +66,7 @@ house_with_keys(struct house *house, struct keys *keys)
 	snprintf(keys->own, sizeof(keys->own), "%s", house_license("big"));
 	snprintf(keys->plain, sizeof(keys->plain), "%s", house_license("big"));
 	house_set("OPENAI_API_KEY", "");
-	file = fopen("key.txt", "w");
-	CHECK(file && fprintf(file, VENDOR_CANARY "\n") > 0 &&
-	      fclose(file) == 0);
-	json_decref(tool("key", "set", "openai", "--file", "key.txt", NULL));
-	CHECK(unlink("key.txt") == 0);
+	vendor_key("default", VENDOR_CANARY);
 	house_up(house);
 	own_key_set(house, keys->own);
 	CHECK_INT(file_read(KEY_FILE, keys->file[0], sizeof(keys->file[0])),
@@ -97,17 +91,6 @@ chat_until_well(const struct house *house, const char *key)
 
 	while (chat_status(house, key) != 200)
 		CHECK(now_ms() - began < 10000);
-}
-
-static bool
-upstream_saw(const struct house *house, const char *text)
-{
-	json_t *counts = upstream_counts(house);
-	struct str head = json_str_at(counts, "last_head");
-	bool is_seen = memmem(head.p, head.n, text, strlen(text)) != NULL;
-
-	json_decref(counts);
-	return is_seen;
 }
 
 /* Both licences are found, and each kind of key opens in the proxy. */

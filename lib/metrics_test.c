@@ -4,17 +4,6 @@
 #include "lib/series.h"
 #include "lib/test.h"
 
-static unsigned
-count_of(struct str in, const char *what)
-{
-	unsigned found = 0;
-	size_t n = strlen(what);
-
-	for (size_t i = 0; i + n <= in.n; i++)
-		found += memcmp(in.p + i, what, n) == 0;
-	return found;
-}
-
 TEST(metrics_text_of_one_process)
 {
 	struct buf out;
@@ -27,15 +16,16 @@ TEST(metrics_text_of_one_process)
 	CHECK_INT(metrics_get(METRIC_HTTP_4XX), 3);
 	metrics_print(&out, "edge-0");
 	CHECK(!out.is_failed);
-	CHECK_INT(count_of(buf_str(&out),
-			   "# TYPE chatello_http_responses_total counter\n"),
+	CHECK_INT(test_count(buf_str(&out),
+			     "# TYPE chatello_http_responses_total counter\n"),
 		  1);
-	CHECK_INT(count_of(buf_str(&out),
-			   "chatello_http_responses_total{process=\"edge-0\","
-			   "class=\"4xx\"} 3\n"),
+	CHECK_INT(test_count(buf_str(&out),
+			     "chatello_http_responses_total{process=\"edge-0\","
+			     "class=\"4xx\"} 3\n"),
 		  1);
-	CHECK_INT(count_of(buf_str(&out), "\nchatello_http_connections{process="
-					  "\"edge-0\"} 4\n"),
+	CHECK_INT(test_count(buf_str(&out),
+			     "\nchatello_http_connections{process="
+			     "\"edge-0\"} 4\n"),
 		  1);
 	buf_fini(&out);
 }
@@ -43,7 +33,7 @@ TEST(metrics_text_of_one_process)
 static void
 check_text(const struct buf *text, const char *what, unsigned want)
 {
-	unsigned found = count_of(buf_str(text), what);
+	unsigned found = test_count(buf_str(text), what);
 
 	if (found != want)
 		test_fail(__FILE__, __LINE__, "%u of %s in:\n%.*s", found, what,

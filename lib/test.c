@@ -62,6 +62,17 @@ test_skip(const char *why)
 	_exit(EXIT_SKIPPED);
 }
 
+unsigned
+test_count(struct str text, const char *part)
+{
+	size_t n = strlen(part);
+	unsigned count = 0;
+
+	for (size_t i = 0; i + n <= text.n; i++)
+		count += memcmp(text.p + i, part, n) == 0;
+	return count;
+}
+
 static int
 remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {

@@ -20,6 +20,8 @@ struct test {
 void test_register(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* How often the text has the part. */
+unsigned test_count(struct str text, const char *part);
 /* Skips this test and says why; a test may only skip for what the machine
  * cannot do, never for a failure. */
 _Noreturn void test_skip(const char *why);

@@ -15,20 +15,6 @@ ask(struct house *house, struct reply *reply, const char *shape,
 	house_turn_until_settled(house, settles + 1);
 }
 
-static unsigned
-count_of(struct str text, const char *what)
-{
-	size_t n = strlen(what);
-	unsigned count = 0;
-	const char *at = text.p, *end = text.p + text.n;
-
-	while ((at = memmem(at, (size_t)(end - at), what, n)) != NULL) {
-		at += n;
-		count++;
-	}
-	return count;
-}
-
 TEST(limit_wish_is_asked_for)
 {
 	struct house house;
@@ -153,7 +139,7 @@ TEST(limit_stream_past_its_grant_ends_well)
 		text = buf_str(&reply.body);
 		CHECK(text_has(text, rows[i].reason));
 		CHECK(str_ends(text, str_of(rows[i].end)));
-		CHECK_INT(count_of(text, "word"), 9); /* and "one" */
+		CHECK_INT(test_count(text, "word"), 9); /* and "one" */
 		CHECK_STR(house.settle.status, STR("settled"));
 		CHECK_STR(house.settle.source, STR("partial"));
 		CHECK(house.settle.output_tokens > 10);

@@ -128,7 +128,6 @@ function openaiAnswer(completion) {
 
 const openai = {
   name: 'openai',
-  shape: 'openai',
   module: OpenAI,
   client: (house, key, options) => new OpenAI.OpenAI({
     apiKey: key,
@@ -289,7 +288,6 @@ function anthropicAnswer(message) {
 
 const anthropic = {
   name: 'anthropic',
-  shape: 'anthropic',
   module: Anthropic,
   client: (house, key, options) => new Anthropic.Anthropic({
     apiKey: key,

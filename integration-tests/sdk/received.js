@@ -53,7 +53,6 @@ function openaiRequest(body) {
   return {
     model: body.model,
     isStream: body.stream === true,
-    asksForUsage: body.stream_options?.include_usage === true,
     system: body.messages
                 .filter(({role}) => role === 'system' || role === 'developer')
                 .map(({content}) => content)
