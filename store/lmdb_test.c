@@ -811,6 +811,7 @@ open_err(const char *dir, struct why *why)
 TEST(what_is_no_store_is_said_in_one_line_and_left_alone)
 {
 	struct why why = {.text = ""};
+	struct stat st;
 	FILE *file;
 
 	CHECK_ERR(open_err("nowhere", &why), ERR_STORE_MISSING);
@@ -824,6 +825,13 @@ TEST(what_is_no_store_is_said_in_one_line_and_left_alone)
 	fclose(file);
 	CHECK_ERR(open_err("garbage", &why), ERR_STORE_CORRUPT);
 	CHECK(strchr(why.text, '\n') == NULL);
+	/* Cut to nothing, or never begun: nobody can tell. */
+	CHECK(truncate("garbage/data.mdb", 0) == 0);
+	CHECK_ERR(open_err("garbage", &why), ERR_STORE_MISSING);
+	CHECK_STR(str_of(why.text),
+		  STR("the store in garbage is empty: restore a backup; where "
+		      "there never was a store, run `chatello init`"));
+	CHECK(stat("garbage/data.mdb", &st) == 0 && st.st_size == 0);
 }
 
 TEST(a_store_whose_making_was_interrupted_is_missing_and_can_be_made)

@@ -171,11 +171,14 @@ start_reading(struct lmdb *lmdb)
 	return rc;
 }
 
+/* Cut to nothing, or its making was interrupted. */
 static enum err
-missing(const struct store_conf *conf, struct why *why)
+empty(const struct store_conf *conf, struct why *why)
 {
 	return why_set(why, ERR_STORE_MISSING,
-		       "no store in %s: run `chatello init`", conf->dir);
+		       "the store in %s is empty: restore a backup; where "
+		       "there never was a store, run `chatello init`",
+		       conf->dir);
 }
 
 static enum err
@@ -194,9 +197,11 @@ check_folder(const struct store_conf *conf, struct why *why)
 	}
 	snprintf(path, sizeof(path), "%s/data.mdb", conf->dir);
 	if (stat(path, &st) == 0)
-		return ERR_OK;
+		return st.st_size ? ERR_OK : empty(conf, why);
 	if (errno == ENOENT || errno == ENOTDIR)
-		return missing(conf, why);
+		return why_set(why, ERR_STORE_MISSING,
+			       "no store in %s: run `chatello init`",
+			       conf->dir);
 	return why_set(why, ERR_IO, "cannot look at %s: %s", path,
 		       err_of_file(errno));
 }
@@ -244,7 +249,7 @@ lmdb_open(void **engine, const struct store_conf *conf, struct why *why)
 	}
 	lmdb_close(lmdb);
 	if (rc == MDB_NOTFOUND)
-		return missing(conf, why); /* its making was interrupted */
+		return empty(conf, why);
 	return why_set(why, lmdb_err(rc), "cannot open the store in %s: %s",
 		       conf->dir,
 		       rc == MDB_INVALID || rc == MDB_CORRUPTED
