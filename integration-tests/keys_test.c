@@ -134,6 +134,52 @@ TEST_LIMITED(keys_of_a_customer_come_before_the_vendors, 60)
 	json_decref(ledger);
 }
 
+/* Of a provider of the settings that the vendor has no key for; and not of
+ * another one that comes under its name. */
+TEST_LIMITED(keys_of_a_customer_are_for_further_providers_too, 60)
+{
+	struct chat ask = {.model = "small",
+			   .headers = "Idempotency-Key: own\r\n"};
+	struct house house;
+	char base[128];
+	json_t *ledger, *line;
+	const char *key;
+
+	house_init(&house);
+	house_sell();
+	key = ask.key = house_license("big");
+	snprintf(base, sizeof(base), "http://%s/v1", house.upstream_address);
+	json_decref(tool("provider", "set", "near", "--base-url", base, NULL));
+	json_decref(tool("price", "set", "near", "small", "--input", "1",
+			 "--output", "2", NULL));
+	json_decref(tool("route", "set", "small", "--provider", "near", NULL));
+	house_up(&house);
+	CHECK_INT(chat_status(&house, &ask), 404); /* whose key? */
+	CHECK_INT(key_status(&house, key, "PUT", "/api/keys/near",
+			     "{\"api_key\":\"" OWN_CANARY "\"}"),
+		  200);
+	CHECK_INT(key_status(&house, key, "GET", "/api/keys/near", ""), 200);
+	CHECK_INT(chat_status(&house, &ask), 200);
+	CHECK(upstream_saw(&house, "Bearer " OWN_CANARY "\r\n"));
+	json_decref(tool("route", "remove", "small", NULL));
+	json_decref(tool("provider", "remove", "near", NULL));
+	json_decref(tool("provider", "set", "near", "--base-url", base, NULL));
+	json_decref(tool("route", "set", "small", "--provider", "near", NULL));
+	CHECK_INT(key_status(&house, key, "GET", "/api/keys/near", ""), 404);
+	ask.headers = NULL;
+	CHECK_INT(chat_status(&house, &ask), 404);
+	CHECK_INT(key_status(&house, key, "DELETE", "/api/keys/near", ""), 200);
+	check_nowhere(&house, OWN_CANARY);
+	CHECK_INT(house_down(&house), 0);
+	ledger = house_ledger();
+	CHECK_INT(ledger_count(ledger, "settled"), 1);
+	line = ledger_line(ledger, "own");
+	CHECK_JSON_STR(line, "provider", "near");
+	CHECK(json_is_true(json_at(line, "own_key")));
+	CHECK_JSON_INT(line, "cost", 0);
+	json_decref(ledger);
+}
+
 TEST_LIMITED(keys_that_are_refused_say_why, 60)
 {
 	static const struct {

@@ -1,11 +1,9 @@
 /*
- * ledger_keys: keys of AI providers. A customer has one of its own for each
- * provider, set by whoever holds one of its licences; the vendor has several,
- * with names and weights. They are sealed here and never opened here: that is
- * the proxy's. Answers and events say which key and what changed; of the key
- * itself they show the last four characters at most.
+ * ledger_keys: the vendor's keys of AI providers, of which there are several
+ * with names and weights, and what they have in common with customers' own. See
+ * ledger_keys.h.
  */
-#include "workers/ledger_parts.h"
+#include "workers/ledger_keys.h"
 
 #include "store/meta.h"
 #include "store/provider_key.h"
@@ -26,8 +24,8 @@ check_provider(struct context *context, struct str provider)
 			     provider_key_providers);
 }
 
-static enum err
-check_key(struct context *context, struct str api_key)
+enum err
+ledger_key_check(struct context *context, struct str api_key)
 {
 	const char *reason;
 
@@ -36,10 +34,9 @@ check_key(struct context *context, struct str api_key)
 	return ledger_refuse(context, ERR_BAD_FIELD, "api_key", "%s", reason);
 }
 
-/* ERR_NO_SUCH: record says whose it would be, and nothing else. */
-static enum err
-key_load(struct context *context, struct str owner, struct str provider,
-	 struct str name, struct provider_key *record)
+enum err
+ledger_key_load(struct context *context, struct str owner, struct str provider,
+		struct str name, struct provider_key *record)
 {
 	struct ledger *ledger = context->state;
 	struct key key;
@@ -58,9 +55,9 @@ key_load(struct context *context, struct str owner, struct str provider,
 	return e;
 }
 
-static enum err
-key_seal(struct context *context, struct str api_key,
-	 struct provider_key *record)
+enum err
+ledger_key_seal(struct context *context, struct str api_key,
+		struct provider_key *record)
 {
 	struct ledger *ledger = context->state;
 	struct str identity = provider_key_identity(
@@ -73,18 +70,10 @@ key_seal(struct context *context, struct str api_key,
 			   identity, context->arena, &record->sealed_key);
 }
 
-struct told {
-	enum event_type type;
-	const char *change; /* new, replaced, changed, removed */
-	struct str workspace;
-	struct str customer_id; /* absent: the vendor's */
-	struct str actor;
-};
-
 /* The event's state is the record without what is sealed: a key that was
  * removed is nowhere any more. */
 static enum err
-tell(struct context *context, const struct told *told,
+tell(struct context *context, const struct ledger_key_told *told,
      const struct provider_key *record)
 {
 	struct provider_key state = *record;
@@ -111,9 +100,9 @@ tell(struct context *context, const struct told *told,
 			    &provider_key_schema, &state);
 }
 
-static enum err
-key_put(struct context *context, const struct told *told,
-	const struct provider_key *record)
+enum err
+ledger_key_put(struct context *context, const struct ledger_key_told *told,
+	       const struct provider_key *record)
 {
 	struct ledger *ledger = context->state;
 	struct key key;
@@ -124,9 +113,9 @@ key_put(struct context *context, const struct told *told,
 	return e == ERR_OK ? tell(context, told, record) : e;
 }
 
-static enum err
-key_delete(struct context *context, const struct told *told,
-	   const struct provider_key *record)
+enum err
+ledger_key_delete(struct context *context, const struct ledger_key_told *told,
+		  const struct provider_key *record)
 {
 	struct ledger *ledger = context->state;
 	struct key key;
@@ -135,160 +124,6 @@ key_delete(struct context *context, const struct told *told,
 	key_provider_key(&key, record->owner, record->provider, record->name);
 	e = group_delete(ledger->group, &key);
 	return e == ERR_OK ? tell(context, told, record) : e;
-}
-
-/* --- customers' own ------------------------------------------------------ */
-
-static void
-own_view(const struct provider_key *record, struct own_key_view *out)
-{
-	out->provider = record->provider;
-	out->key = record->masked_key;
-	out->created_at = record->created_at;
-	out->updated_at = record->updated_at;
-}
-
-static struct told
-own_told(const struct license *license, enum event_type type,
-	 const char *change)
-{
-	return (struct told){type, change, license->workspace,
-			     license->customer_id, STR("customer")};
-}
-
-/* A licence that is out of order sets nothing; what there is may be seen and
- * taken away. */
-static enum err
-check_standing(struct context *context, const unsigned char *hash)
-{
-	struct ledger *ledger = context->state;
-	struct subscription subscription;
-	struct key key;
-	bool is_grace;
-	enum err e;
-
-	key_subscription(&key, str_bytes(hash, CRYPTO_HASH_BYTES));
-	e = group_load(ledger->group, &key, &subscription_schema, &subscription,
-		       context->arena);
-	if (e != ERR_OK)
-		return e == ERR_NO_SUCH ? ERR_STORE_CORRUPT : e;
-	return rules_standing(&subscription, context->now_ms, &is_grace);
-}
-
-static enum err
-own_set(struct context *context, const void *in_, void *out)
-{
-	const struct own_key_set *in = in_;
-	unsigned char hash[CRYPTO_HASH_BYTES];
-	struct provider_key record;
-	struct license license;
-	struct told told;
-	bool is_new;
-	enum err e = ledger_license_by_key(context->state, in->key,
-					   context->arena, &license, hash);
-
-	if (e == ERR_OK)
-		e = check_standing(context, hash);
-	if (e == ERR_OK)
-		e = check_provider(context, in->provider);
-	if (e == ERR_OK)
-		e = check_key(context, in->api_key);
-	if (e != ERR_OK)
-		return e;
-	e = key_load(context, license.customer_id, in->provider,
-		     PROVIDER_KEY_OWN, &record);
-	is_new = e == ERR_NO_SUCH;
-	if (e != ERR_OK && !is_new)
-		return e;
-	record.enabled = true;
-	record.updated_at = context->now_ms;
-	told = own_told(&license, EVENT_provider_key_set,
-			is_new ? "new" : "replaced");
-	e = key_seal(context, in->api_key, &record);
-	if (e == ERR_OK)
-		e = key_put(context, &told, &record);
-	own_view(&record, out);
-	return e;
-}
-
-static enum err
-own_get(struct context *context, const void *in_, void *out_)
-{
-	const struct own_keys_get *in = in_;
-	struct own_keys *out = out_;
-	unsigned char hash[CRYPTO_HASH_BYTES];
-	struct provider_key record;
-	struct license license;
-	const char *name;
-	enum err e = ledger_license_by_key(context->state, in->key,
-					   context->arena, &license, hash);
-
-	if (e == ERR_OK && in->provider.p)
-		e = check_provider(context, in->provider);
-	if (e != ERR_OK)
-		return e;
-	out->keys = arena_array(context->arena, 16, sizeof(*out->keys));
-	if (out->keys == NULL)
-		return ERR_NO_MEMORY;
-	for (size_t i = 0; (name = provider_key_provider(i)) != NULL; i++) {
-		if (in->provider.p && !str_eq(in->provider, str_of(name)))
-			continue;
-		e = key_load(context, license.customer_id, str_of(name),
-			     PROVIDER_KEY_OWN, &record);
-		if (e == ERR_OK)
-			own_view(&record, &out->keys[out->keys_count++]);
-		else if (e != ERR_NO_SUCH)
-			return e;
-	}
-	if (in->provider.p && out->keys_count == 0)
-		return ledger_refuse(context, ERR_NO_SUCH, "provider",
-				     "there is no key of your own for %.*s",
-				     STR_ARG(in->provider));
-	return ERR_OK;
-}
-
-static enum err
-own_remove(struct context *context, const void *in_, void *out)
-{
-	const struct own_key_remove *in = in_;
-	unsigned char hash[CRYPTO_HASH_BYTES];
-	struct provider_key record;
-	struct license license;
-	struct told told;
-	enum err e = ledger_license_by_key(context->state, in->key,
-					   context->arena, &license, hash);
-
-	if (e == ERR_OK)
-		e = check_provider(context, in->provider);
-	if (e == ERR_OK)
-		e = key_load(context, license.customer_id, in->provider,
-			     PROVIDER_KEY_OWN, &record);
-	if (e == ERR_NO_SUCH)
-		return ledger_refuse(context, e, "provider",
-				     "there is no key of your own for %.*s",
-				     STR_ARG(in->provider));
-	if (e != ERR_OK)
-		return e;
-	told = own_told(&license, EVENT_provider_key_removed, "removed");
-	e = key_delete(context, &told, &record);
-	own_view(&record, out);
-	return e;
-}
-
-enum err
-ledger_own_key(struct ledger *ledger, struct str customer_id,
-	       struct str provider, struct arena *arena, struct str *sealed)
-{
-	struct provider_key record;
-	struct key key;
-	enum err e;
-
-	key_provider_key(&key, customer_id, provider, PROVIDER_KEY_OWN);
-	e = group_load(ledger->group, &key, &provider_key_schema, &record,
-		       arena);
-	if (e == ERR_OK)
-		*sealed = record.sealed_key;
-	return e;
 }
 
 /* --- the vendor's -------------------------------------------------------- */
@@ -305,10 +140,11 @@ vendor_view(const struct provider_key *record, struct vendor_key_view *out)
 	out->updated_at = record->updated_at;
 }
 
-static struct told
+static struct ledger_key_told
 vendor_told(enum event_type type, const char *change, struct str actor)
 {
-	return (struct told){type, change, DEFAULT_WORKSPACE, STR_NONE, actor};
+	return (struct ledger_key_told){type, change, DEFAULT_WORKSPACE,
+					STR_NONE, actor};
 }
 
 /* Up to VENDOR_KEYS_MAX of them. */
@@ -347,19 +183,26 @@ ledger_keys_read(struct ledger *ledger)
 	return e;
 }
 
+int64_t
+ledger_keys_next(const struct context *context)
+{
+	const struct ledger *ledger = context->state;
+	int64_t next = ledger->keys_version + 1;
+
+	return next < context->now_ms ? context->now_ms : next;
+}
+
 /* No two states of the vendor's keys have had one number, also when a commit
  * between them failed. */
 enum err
 ledger_keys_raise(struct context *context)
 {
 	struct ledger *ledger = context->state;
-	int64_t next = ledger->keys_version + 1;
+	int64_t next = ledger_keys_next(context);
 	struct meta meta;
 	struct key key;
 	enum err e;
 
-	if (next < context->now_ms)
-		next = context->now_ms;
 	key_meta(&key);
 	e = group_load(ledger->group, &key, &meta_schema, &meta,
 		       context->arena);
@@ -376,8 +219,9 @@ ledger_keys_raise(struct context *context)
 static enum err
 check_vendors_provider(struct context *context, struct str provider)
 {
-	enum err e =
-	    ledger_provider_exists(context->state, provider, context->arena);
+	struct provider record;
+	enum err e = ledger_provider_find(context->state, provider,
+					  context->arena, &record);
 
 	return e == ERR_NO_SUCH ? check_provider(context, provider) : e;
 }
@@ -399,7 +243,7 @@ check_vendor_key(struct context *context, const struct vendor_key_set *in,
 				     "enabled is not used",
 				     WEIGHT_MAX);
 	if (e == ERR_OK && in->api_key.p)
-		e = check_key(context, in->api_key);
+		e = ledger_key_check(context, in->api_key);
 	return e;
 }
 
@@ -436,13 +280,14 @@ vendor_set(struct context *context, const void *in_, void *out)
 	struct str name =
 	    str_is_empty(in->name) ? PROVIDER_KEY_DEFAULT : in->name;
 	struct provider_key record;
-	struct told told;
+	struct ledger_key_told told;
 	bool is_new;
 	enum err e = check_vendor_key(context, in, name);
 
 	if (e != ERR_OK)
 		return e;
-	e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name, &record);
+	e = ledger_key_load(context, PROVIDER_KEY_VENDOR, in->provider, name,
+			    &record);
 	is_new = e == ERR_NO_SUCH;
 	if (is_new)
 		e = vendor_new(context, in, &record);
@@ -454,14 +299,14 @@ vendor_set(struct context *context, const void *in_, void *out)
 		record.enabled = in->enabled != 0;
 	record.updated_at = context->now_ms;
 	if (in->api_key.p)
-		e = key_seal(context, in->api_key, &record);
+		e = ledger_key_seal(context, in->api_key, &record);
 	told = vendor_told(EVENT_provider_key_set,
 			   is_new	   ? "new"
 			   : in->api_key.p ? "replaced"
 					   : "changed",
 			   in->actor);
 	if (e == ERR_OK)
-		e = key_put(context, &told, &record);
+		e = ledger_key_put(context, &told, &record);
 	if (e == ERR_OK)
 		e = ledger_keys_raise(context);
 	vendor_view(&record, out);
@@ -475,14 +320,14 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	struct str name =
 	    str_is_empty(in->name) ? PROVIDER_KEY_DEFAULT : in->name;
 	struct provider_key record;
-	struct told told;
+	struct ledger_key_told told;
 	enum err e = check_vendors_provider(context, in->provider);
 
 	if (e == ERR_OK && !provider_key_name_is_valid(name))
 		e = ERR_NO_SUCH;
 	if (e == ERR_OK)
-		e = key_load(context, PROVIDER_KEY_VENDOR, in->provider, name,
-			     &record);
+		e = ledger_key_load(context, PROVIDER_KEY_VENDOR, in->provider,
+				    name, &record);
 	if (e == ERR_NO_SUCH)
 		return ledger_refuse(context, e, "name",
 				     "there is no such key: `chatello key "
@@ -490,7 +335,7 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	if (e != ERR_OK)
 		return e;
 	told = vendor_told(EVENT_provider_key_removed, "removed", in->actor);
-	e = key_delete(context, &told, &record);
+	e = ledger_key_delete(context, &told, &record);
 	if (e == ERR_OK)
 		e = ledger_keys_raise(context);
 	vendor_view(&record, out);
@@ -537,24 +382,6 @@ vendor_get(struct context *context, const void *in, void *out_)
 }
 
 /* --- the handlers -------------------------------------------------------- */
-
-enum err
-ledger_own_key_set(struct context *context, const void *in, void *out)
-{
-	return ledger_run(context, in, out, own_set);
-}
-
-enum err
-ledger_own_keys_get(struct context *context, const void *in, void *out)
-{
-	return ledger_run_late(context, in, out, own_get);
-}
-
-enum err
-ledger_own_key_remove(struct context *context, const void *in, void *out)
-{
-	return ledger_run(context, in, out, own_remove);
-}
 
 enum err
 ledger_vendor_key_set(struct context *context, const void *in, void *out)

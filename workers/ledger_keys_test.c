@@ -65,21 +65,30 @@ vendor_get(struct ledger_house *house)
 }
 
 static enum err
-reserve(struct ledger_house *house, const char *request_id, struct reserve *in,
-	struct reserved *out)
+reserve_of(struct ledger_house *house, const char *request_id,
+	   struct str provider, struct str model, struct reserve *in,
+	   struct reserved *out)
 {
 	schema_clear(&reserve_schema, in);
 	in->request_id = str_of(request_id);
 	in->key = house->license.license_key;
 	in->feature = STR("ai_proxy");
-	in->provider = STR("openai");
-	in->model = STR("gpt-4o");
+	in->provider = provider;
+	in->model = model;
 	in->owner = STR("proxy-0");
 	in->owner_start = 7;
 	in->attempt = 1;
 	in->expires_ms = 600000;
 	in->input_tokens = 100;
 	return ledger_house_call(house, MSG_reserve, in, out);
+}
+
+static enum err
+reserve(struct ledger_house *house, const char *request_id, struct reserve *in,
+	struct reserved *out)
+{
+	return reserve_of(house, request_id, STR("openai"), STR("gpt-4o"), in,
+			  out);
 }
 
 static struct str
@@ -177,6 +186,129 @@ TEST(own_keys_are_set_shown_masked_and_removed)
 	CHECK_ERR(own_remove(&house, STR("openai")), ERR_NO_SUCH);
 	CHECK_OK(own_get(&house, STR_NONE, &keys));
 	CHECK_INT(keys.keys_count, 1);
+	ledger_house_close(&house);
+}
+
+/* "near": one of the settings, that takes keys or not. */
+static void
+set_near(struct ledger_house *house, const char *base, const char *auth)
+{
+	struct provider_view out;
+	struct provider_set in;
+
+	schema_clear(&provider_set_schema, &in);
+	in.name = STR("near");
+	in.base_url = str_of(base);
+	in.auth = str_of(auth);
+	CHECK_OK(ledger_house_call(house, MSG_provider_set, &in, &out));
+}
+
+static void
+remove_near(struct ledger_house *house)
+{
+	struct provider_remove in = {STR("near"), STR_NONE};
+	struct provider_view out;
+
+	CHECK_OK(ledger_house_call(house, MSG_provider_remove, &in, &out));
+}
+
+/* The sealed key that a request for a model of near gets; absent: none. */
+static struct str
+key_for_near(struct ledger_house *house, const char *request_id)
+{
+	struct reserved out;
+	struct reserve in;
+
+	CHECK_OK(reserve_of(house, request_id, STR("near"), STR("small"), &in,
+			    &out));
+	return out.own_key;
+}
+
+static void
+price_near(struct ledger_house *house)
+{
+	struct price_view out;
+	struct price_set in;
+
+	schema_clear(&price_set_schema, &in);
+	in.provider = STR("near");
+	in.model = STR("small");
+	in.input = in.output = 1;
+	CHECK_OK(ledger_house_call(house, MSG_price_set, &in, &out));
+}
+
+TEST(own_keys_are_also_for_providers_of_the_settings)
+{
+	struct str identity, secret, near = STR("near");
+	struct ledger_house house;
+	struct own_key_view view;
+	struct own_keys keys;
+
+	ledger_house_open(&house);
+	price_near(&house);
+	CHECK_ERR(own_set(&house, near, STR(CANARY), &view), ERR_BAD_FIELD);
+	CHECK_STR(house.failure.field, STR("provider"));
+	set_near(&house, "https://near.example/v1", "none");
+	CHECK_ERR(own_set(&house, near, STR(CANARY), &view), ERR_BAD_FIELD);
+	CHECK_ERR(own_get(&house, near, &keys), ERR_BAD_FIELD);
+	set_near(&house, "https://near.example/v1", "bearer");
+	CHECK_ERR(own_get(&house, near, &keys), ERR_NO_SUCH);
+	CHECK(key_for_near(&house, "r-0").p == NULL);
+	CHECK_OK(own_set(&house, near, STR(CANARY), &view));
+	CHECK_STR(view.provider, near);
+	CHECK_OK(own_set(&house, STR("openai"), STR(CANARY), &view));
+	CHECK_OK(own_get(&house, STR_NONE, &keys));
+	CHECK_INT(keys.keys_count, 2);
+	CHECK_STR(keys.keys[1].provider, near);
+	identity = provider_key_identity(house.license.customer_id, near,
+					 STR("own"), &house.arena);
+	CHECK_OK(crypto_open_sealed(crypto_provider_keys(house.ledger.crypto),
+				    key_for_near(&house, "r-1"), identity,
+				    &house.arena, &secret));
+	CHECK_STR(secret, STR(CANARY));
+	check_nowhere(&house, CANARY);
+	/* While it takes none, it gets none, and the vendor pays. */
+	set_near(&house, "https://near.example/v1", "none");
+	CHECK(key_for_near(&house, "r-2").p == NULL);
+	set_near(&house, "https://near.example/v1", "bearer");
+	CHECK(key_for_near(&house, "r-3").p != NULL);
+	CHECK_OK(own_remove(&house, near));
+	CHECK_ERR(own_remove(&house, near), ERR_NO_SUCH);
+	CHECK(key_for_near(&house, "r-4").p == NULL);
+	ledger_house_close(&house);
+}
+
+/* Somebody else's host shall not get it. */
+TEST(own_keys_are_not_for_a_later_provider_of_the_name)
+{
+	struct str near = STR("near");
+	struct ledger_house house;
+	struct own_key_view view;
+	struct own_keys keys;
+	struct event event;
+
+	ledger_house_open(&house);
+	price_near(&house);
+	set_near(&house, "https://near.example/v1", "bearer");
+	CHECK_OK(own_set(&house, near, STR(CANARY), &view));
+	remove_near(&house);
+	CHECK_OK(own_get(&house, STR_NONE, &keys));
+	CHECK_INT(keys.keys_count, 0);
+	CHECK(key_for_near(&house, "r-0").p == NULL);
+	set_near(&house, "https://other.example/v1", "bearer");
+	CHECK(key_for_near(&house, "r-1").p == NULL);
+	CHECK_ERR(own_get(&house, near, &keys), ERR_NO_SUCH);
+	CHECK_OK(own_get(&house, STR_NONE, &keys));
+	CHECK_INT(keys.keys_count, 0);
+	CHECK_OK(own_set(&house, near, STR(CANARY_2), &view));
+	event = last_event(&house);
+	CHECK(memmem(event.metadata.p, event.metadata.n, "\"new\"", 5));
+	CHECK(key_for_near(&house, "r-2").p != NULL);
+	/* What was set for one that is gone can still be taken away. */
+	remove_near(&house);
+	CHECK_OK(own_remove(&house, near));
+	CHECK_ERR(own_remove(&house, near), ERR_BAD_FIELD);
+	CHECK_ERR(own_remove(&house, STR("no body")), ERR_BAD_FIELD);
 	ledger_house_close(&house);
 }
 

@@ -211,10 +211,11 @@ enum err ledger_rollups_move(struct ledger *ledger,
 void ledger_observe(const struct usage_line *before,
 		    const struct usage_line *after);
 
-/* --- ledger_keys.c ------------------------------------------------------- */
+/* --- ledger_keys.c, ledger_own_keys.c ------------------------------------ */
 
-/* The customer's own key for the provider, sealed: NO_SUCH when there is none.
- */
+/* The customer's own key for the provider, sealed: NO_SUCH when there is none,
+ * or none that counts: it was set for another provider, which had the name
+ * before, or the provider takes no keys now. */
 enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 			struct str provider, struct arena *arena,
 			struct str *sealed);
@@ -223,15 +224,18 @@ enum err ledger_own_key(struct ledger *ledger, struct str customer_id,
 enum err ledger_keys_read(struct ledger *ledger);
 /* The version that the store's first record says. */
 void ledger_keys_take(struct ledger *ledger, const struct meta *meta);
+/* The version that ledger_keys_raise makes next, which there never was before.
+ */
+int64_t ledger_keys_next(const struct context *context);
 /* What a proxy is told has changed: it is to ask again. */
 enum err ledger_keys_raise(struct context *context);
 
 /* --- ledger_providers.c, ledger_routes.c --------------------------------- */
 
 bool ledger_is_built_in(struct str provider);
-/* A provider of the settings has the name; ERR_NO_SUCH: none has. */
-enum err ledger_provider_exists(struct ledger *ledger, struct str name,
-				struct arena *arena);
+/* The provider of the settings that has the name; ERR_NO_SUCH: none has. */
+enum err ledger_provider_find(struct ledger *ledger, struct str name,
+			      struct arena *arena, struct provider *out);
 /* A model's name as a user may paste it: printable, no blank. */
 bool ledger_is_model(struct str name);
 /* The event of a change, with what results. */

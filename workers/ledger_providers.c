@@ -20,17 +20,15 @@ ledger_is_built_in(struct str provider)
 }
 
 enum err
-ledger_provider_exists(struct ledger *ledger, struct str name,
-		       struct arena *arena)
+ledger_provider_find(struct ledger *ledger, struct str name,
+		     struct arena *arena, struct provider *out)
 {
-	struct provider record;
 	struct key key;
 
 	if (!str_is_word(name) || str_is_empty(name))
 		return ERR_NO_SUCH;
 	key_provider(&key, name);
-	return group_load(ledger->group, &key, &provider_schema, &record,
-			  arena);
+	return group_load(ledger->group, &key, &provider_schema, out, arena);
 }
 
 bool
@@ -166,6 +164,7 @@ provider_new(struct context *context, const struct provider_set *in,
 	record->name = in->name;
 	record->auth = STR("bearer");
 	record->created_at = context->now_ms;
+	record->made = ledger_keys_next(context);
 	return ERR_OK;
 }
 

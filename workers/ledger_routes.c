@@ -67,10 +67,11 @@ check_is_model(struct context *context, const char *field, struct str name)
 static enum err
 check_provider(struct context *context, struct str provider)
 {
+	struct provider record;
 	enum err e = ledger_is_built_in(provider)
 			 ? ERR_OK
-			 : ledger_provider_exists(context->state, provider,
-						  context->arena);
+			 : ledger_provider_find(context->state, provider,
+						context->arena, &record);
 
 	if (e != ERR_NO_SUCH)
 		return e;
