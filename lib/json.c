@@ -232,38 +232,23 @@ json_check(struct str text, struct json_value *out)
 
 /* --- walks: over text that json_check passed ------------------------------ */
 
-/* The first quote or backslash of at..end: they are all that matters here. */
-static inline const char *
-skip_plain(const char *at, const char *end)
-{
-	while (end - at >= 8) {
-		uint64_t x = load8(at);
-		uint64_t mask =
-		    zero_bytes(x ^ ONES * '"') | zero_bytes(x ^ ONES * '\\');
-
-		if (mask && first_marked(mask) >= 0)
-			return at + first_marked(mask);
-		if (mask)
-			break;
-		at += 8;
-	}
-	while (at < end && *at != '"' && *at != '\\')
-		at++;
-	return at;
-}
-
-/* Behind the closing quote. */
+/* Behind the closing quote: one behind an odd number of backslashes is escaped.
+ * memchr is several times as fast as a loop of ours, and a body of megabytes is
+ * skipped at each of its levels. The opening quote ends the way back. */
 static inline const char *
 skip_string(const char *at, const char *end)
 {
-	at++;
-	while (at < end) {
-		at = skip_plain(at, end);
-		if (at == end || *at == '"')
-			break;
-		at += 2;
+	const char *quote = at;
+
+	while ((quote = memchr(quote + 1, '"', (size_t)(end - quote - 1)))) {
+		const char *before = quote;
+
+		while (before[-1] == '\\')
+			before--;
+		if ((quote - before) % 2 == 0)
+			return quote + 1;
 	}
-	return at < end ? at + 1 : end;
+	return end;
 }
 
 static const char *

@@ -167,6 +167,26 @@ TEST(json_walks_members_and_items)
 	CHECK(!json_next_item(&walk, &v));
 }
 
+/* A quote ends a string unless an odd number of backslashes is before it. */
+TEST(json_walks_past_escaped_quotes)
+{
+	char text[80] = "[\"";
+	struct json_value v, item;
+	struct json_walk walk;
+
+	for (size_t n = 0; n < 32; n++) {
+		memset(text + 2, '\\', n);
+		strcpy(text + 2 + n, n % 2 ? "\"x\",\"]\"]" : "\",\"]\"]");
+		CHECK(json_check(str_of(text), &v));
+		walk = json_walk(v);
+		CHECK(json_next_item(&walk, &item));
+		CHECK_INT(item.raw.n, n + (n % 2 ? 4 : 2));
+		CHECK(json_next_item(&walk, &item));
+		CHECK_STR(item.raw, STR("\"]\""));
+		CHECK(!json_next_item(&walk, &item));
+	}
+}
+
 TEST(json_get_finds_the_last_and_sees_through_escapes)
 {
 	struct json_value v, out;
