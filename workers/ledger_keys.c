@@ -161,8 +161,7 @@ vendor_scan(struct context *context, struct store_row **rows, size_t *count)
 void
 ledger_keys_take(struct ledger *ledger, const struct meta *meta)
 {
-	ledger->keys_version =
-	    meta->keys_version == SCHEMA_INT_NONE ? 0 : meta->keys_version;
+	ledger->keys_version = schema_count(meta->keys_version);
 }
 
 enum err

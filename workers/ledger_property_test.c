@@ -365,12 +365,6 @@ meter_of(struct run *run, int i)
 	return &counter_of(&run->ledger, &key, &meter_schema)->meter;
 }
 
-static int64_t
-none_is_zero(int64_t i)
-{
-	return i == SCHEMA_INT_NONE ? 0 : i;
-}
-
 static const struct meter *
 workspace_meter(struct run *run)
 {
@@ -387,10 +381,10 @@ check_below(const struct meter *meter, const struct limits *limits)
 	      limits->requests_month);
 	CHECK(meter->month_held >= 0 && meter->month_spent >= 0);
 	CHECK(meter->month_spent + meter->month_held <= limits->spend_month);
-	CHECK(none_is_zero(meter->minute_used) >= 0 &&
-	      none_is_zero(meter->minute_reserved) >= 0);
-	CHECK(none_is_zero(meter->minute_used) +
-		  none_is_zero(meter->minute_reserved) <=
+	CHECK(schema_count(meter->minute_used) >= 0 &&
+	      schema_count(meter->minute_reserved) >= 0);
+	CHECK(schema_count(meter->minute_used) +
+		  schema_count(meter->minute_reserved) <=
 	      limits->tokens_minute);
 	CHECK(meter->open >= 0 && meter->open <= limits->concurrent);
 }
@@ -476,7 +470,7 @@ meter_add(struct meter *meter, const struct usage_line *line,
 		meter->open++;
 		meter->month_reserved += is_month;
 		meter->month_held +=
-		    is_month ? none_is_zero(line->held_price) : 0;
+		    is_month ? schema_count(line->held_price) : 0;
 		meter->minute_reserved += is_minute ? line->counted_tokens : 0;
 	} else if (is_used(line)) {
 		meter->month_used += is_month;
@@ -506,8 +500,8 @@ check_meter(const struct meter *meter, const struct usage_line *lines,
 	CHECK_INT(meter->month_reserved, sum.month_reserved);
 	CHECK_INT(meter->month_held, sum.month_held);
 	CHECK_INT(meter->month_spent, sum.month_spent);
-	CHECK_INT(none_is_zero(meter->minute_used), sum.minute_used);
-	CHECK_INT(none_is_zero(meter->minute_reserved), sum.minute_reserved);
+	CHECK_INT(schema_count(meter->minute_used), sum.minute_used);
+	CHECK_INT(schema_count(meter->minute_reserved), sum.minute_reserved);
 }
 
 static void
@@ -563,19 +557,19 @@ check_rollups(struct run *run, const struct usage_line *lines, size_t count)
 			cost += line->cost;
 			price += line->price;
 			input += line->input_tokens;
-			cached += none_is_zero(line->cache_read_tokens);
+			cached += schema_count(line->cache_read_tokens);
 		}
 		key_rollup_license(&key, of->license_id, windows[i % 3].letter,
 				   start);
 		rollup =
 		    &counter_of(&run->ledger, &key, &rollup_schema)->rollup;
-		CHECK_INT(none_is_zero(rollup->requests), requests);
-		CHECK_INT(none_is_zero(rollup->failed), failed);
-		CHECK_INT(none_is_zero(rollup->interrupted), interrupted);
-		CHECK_INT(none_is_zero(rollup->cost), cost);
-		CHECK_INT(none_is_zero(rollup->price), price);
-		CHECK_INT(none_is_zero(rollup->input_tokens), input);
-		CHECK_INT(none_is_zero(rollup->cache_read_tokens), cached);
+		CHECK_INT(schema_count(rollup->requests), requests);
+		CHECK_INT(schema_count(rollup->failed), failed);
+		CHECK_INT(schema_count(rollup->interrupted), interrupted);
+		CHECK_INT(schema_count(rollup->cost), cost);
+		CHECK_INT(schema_count(rollup->price), price);
+		CHECK_INT(schema_count(rollup->input_tokens), input);
+		CHECK_INT(schema_count(rollup->cache_read_tokens), cached);
 	}
 }
 
@@ -854,7 +848,7 @@ check_reports(struct run *run)
 			requests++;
 			price += lines[k].price;
 			cost += lines[k].cost;
-			output += none_is_zero(lines[k].output_tokens);
+			output += schema_count(lines[k].output_tokens);
 		}
 		CHECK_INT(report.reserved, 0);
 		CHECK_INT(report.month.requests, requests);
