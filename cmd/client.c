@@ -147,9 +147,9 @@ try_write(struct command *command, const struct worker_row *row, const void *in,
 	return write_here(command, row, in, out, why);
 }
 
-enum err
-client_write(struct command *command, unsigned type, const void *in, void *out,
-	     struct why *why)
+static enum err
+write_in_turn(struct command *command, unsigned type, const void *in, void *out,
+	      struct why *why)
 {
 	int64_t until_ms = clock_mono_ms() + LEASE_WAIT_MS;
 	const struct worker_row *row = row_of(type);
@@ -178,5 +178,16 @@ client_write(struct command *command, unsigned type, const void *in, void *out,
 		why_set(why, e,
 			"another process holds the writer's lease and does "
 			"not answer: see `chatello status`");
+	return e;
+}
+
+enum err
+client_write(struct command *command, unsigned type, const void *in, void *out,
+	     struct why *why)
+{
+	enum err e = write_in_turn(command, type, in, out, why);
+
+	if (e == ERR_BAD_FIELD)
+		command->is_bad_usage = true;
 	return e;
 }

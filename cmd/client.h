@@ -11,7 +11,8 @@
 #define CLIENT_DEADLINE_MS 15000
 
 /* in: the struct of message `type`, filled by hand, checked here; out: that of
- * its answer, strings in the command's arena. why: one line. */
+ * its answer, strings in the command's arena. why: one line. ERR_BAD_FIELD is
+ * bad usage: the words of the line are what it sends. */
 enum err client_write(struct command *command, unsigned type, const void *in,
 		      void *out, struct why *why);
 /* One question to a process's tools ("analytics-0"); ERR_UNAVAILABLE when it

@@ -16,6 +16,10 @@
 #define COMMAND_ARGUMENTS_MAX 2
 #define COMMAND_GIVEN_MAX 160 /* options on one command line */
 
+/* Bad usage: the words of the line cannot be right whatever the house has: a
+ * command, option or argument that is unknown, missing or no value of its kind,
+ * whoever finds out. What they name that is not there or not allowed now, and
+ * what a file holds, is a failure. */
 enum command_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 enum option_flag { OPTION_NONE = 0, OPTION_REQUIRED = 1, OPTION_REPEATED = 2 };

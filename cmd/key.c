@@ -71,6 +71,7 @@ read_key(struct command *command, struct str *out, struct why *why)
 	const char *path = command_value(command, "file");
 	FILE *file = path ? fopen(path, "re") : stdin;
 	char line[LINE_BYTES_MAX];
+	const char *reason;
 	char *text;
 
 	if (file == NULL)
@@ -86,6 +87,8 @@ read_key(struct command *command, struct str *out, struct why *why)
 		return why_set(why, ERR_BAD_FIELD,
 			       "no key came: give it as the first line of "
 			       "standard input or of --file");
+	if (!provider_key_is_valid(*out, &reason))
+		return why_set(why, ERR_BAD_FIELD, "%s", reason);
 	return ERR_OK;
 }
 

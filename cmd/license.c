@@ -101,7 +101,7 @@ license_insert_command(struct command *command, struct why *why)
 	enum err e = command_secret(command, 0, &key, why);
 
 	if (e == ERR_OK && str_is_empty(key))
-		return why_set(why, ERR_BAD_FIELD, "the key is empty");
+		return command_misused(command, why, "the key is empty");
 	return e == ERR_OK ? issue(command, key, why) : e;
 }
 

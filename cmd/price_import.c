@@ -421,6 +421,7 @@ send(struct import *import, struct why *why)
 	struct price_imported out;
 	enum err e = client_write(command, MSG_price_import, &in, &out, why);
 
+	command->is_bad_usage = false; /* the list is at fault, not the line */
 	if (e != ERR_OK)
 		return e;
 	out.skipped = import->skipped;

@@ -58,16 +58,16 @@ check_bad_input(void)
 
 	check_exit(1, run("chatello", "license", "issue", "--email",
 			  "a@shop.example", "--plan", "nope", NULL));
-	check_exit(1, run("chatello", "license", "issue", "--email", "nope",
+	check_exit(2, run("chatello", "license", "issue", "--email", "nope",
 			  "--plan", "pro", NULL));
-	check_exit(1, run("chatello", "license", "issue", "--email",
+	check_exit(2, run("chatello", "license", "issue", "--email",
 			  "a b@shop.example", "--plan", "pro", NULL));
 	check_exit(1, run("chatello", "license", "show",
 			  "CHA-AAAA-BBBB-CCCC-DDDD", NULL));
 	check_exit(1, run("chatello", "license", "suspend", "###", NULL));
-	check_exit(1, run("chatello", "license", "insert", "bad key!",
+	check_exit(2, run("chatello", "license", "insert", "bad key!",
 			  "--email", "a@shop.example", "--plan", "pro", NULL));
-	check_exit(1, run("chatello", "license", "insert", "C", "--email",
+	check_exit(2, run("chatello", "license", "insert", "C", "--email",
 			  "a@shop.example", "--plan", "pro", NULL));
 	check_exit(
 	    1, run("chatello", "license", "list", "--workspace", "nope", NULL));

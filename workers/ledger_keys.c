@@ -13,17 +13,6 @@
 
 /* --- what is common ------------------------------------------------------ */
 
-static enum err
-check_provider(struct context *context, struct str provider)
-{
-	if (provider_key_is_of(provider))
-		return ERR_OK;
-	return ledger_refuse(context, ERR_BAD_FIELD, "provider",
-			     "there is no provider of that name: it is one of "
-			     "%s",
-			     provider_key_providers);
-}
-
 enum err
 ledger_key_check(struct context *context, struct str api_key)
 {
@@ -218,11 +207,8 @@ ledger_keys_raise(struct context *context)
 static enum err
 check_vendors_provider(struct context *context, struct str provider)
 {
-	struct provider record;
-	enum err e = ledger_provider_find(context->state, provider,
-					  context->arena, &record);
-
-	return e == ERR_NO_SUCH ? check_provider(context, provider) : e;
+	return ledger_check_provider(context, provider,
+				     provider_key_is_of(provider));
 }
 
 static enum err
@@ -322,7 +308,9 @@ vendor_remove(struct context *context, const void *in_, void *out)
 	struct ledger_key_told told;
 	enum err e = check_vendors_provider(context, in->provider);
 
-	if (e == ERR_OK && !provider_key_name_is_valid(name))
+	if (e != ERR_OK)
+		return e;
+	if (!provider_key_name_is_valid(name))
 		e = ERR_NO_SUCH;
 	if (e == ERR_OK)
 		e = ledger_key_load(context, PROVIDER_KEY_VENDOR, in->provider,

@@ -236,6 +236,9 @@ bool ledger_is_built_in(struct str provider);
 /* The provider of the settings that has the name; ERR_NO_SUCH: none has. */
 enum err ledger_provider_find(struct ledger *ledger, struct str name,
 			      struct arena *arena, struct provider *out);
+/* Refuses (NO_SUCH) a provider that is neither built in nor of the settings. */
+enum err ledger_check_provider(struct context *context, struct str provider,
+			       bool is_built_in);
 /* A model's name as a user may paste it: printable, no blank. */
 bool ledger_is_model(struct str name);
 /* The event of a change, with what results. */

@@ -25,10 +25,28 @@ ledger_provider_find(struct ledger *ledger, struct str name,
 {
 	struct key key;
 
-	if (!str_is_word(name) || str_is_empty(name))
+	if (!str_is_word(name))
 		return ERR_NO_SUCH;
 	key_provider(&key, name);
 	return group_load(ledger->group, &key, &provider_schema, out, arena);
+}
+
+enum err
+ledger_check_provider(struct context *context, struct str provider,
+		      bool is_built_in)
+{
+	struct provider record;
+	enum err e = is_built_in
+			 ? ERR_OK
+			 : ledger_provider_find(context->state, provider,
+						context->arena, &record);
+
+	if (e != ERR_NO_SUCH)
+		return e;
+	return ledger_refuse(context, e, "provider",
+			     "there is no provider %.*s: `chatello provider "
+			     "list` shows them",
+			     STR_ARG(provider));
 }
 
 bool

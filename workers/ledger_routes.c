@@ -65,23 +65,6 @@ check_is_model(struct context *context, const char *field, struct str name)
 }
 
 static enum err
-check_provider(struct context *context, struct str provider)
-{
-	struct provider record;
-	enum err e = ledger_is_built_in(provider)
-			 ? ERR_OK
-			 : ledger_provider_find(context->state, provider,
-						context->arena, &record);
-
-	if (e != ERR_NO_SUCH)
-		return e;
-	return ledger_refuse(context, ERR_BAD_FIELD, "provider",
-			     "there is no provider %.*s: `chatello provider "
-			     "list` shows them",
-			     STR_ARG(provider));
-}
-
-static enum err
 check_route_set(struct context *context, const struct route_set *in)
 {
 	enum err e = ERR_OK;
@@ -94,7 +77,8 @@ check_route_set(struct context *context, const struct route_set *in)
 	if (in->model.n)
 		e = check_is_model(context, "model", in->model);
 	if (e == ERR_OK && in->provider.n)
-		e = check_provider(context, in->provider);
+		e = ledger_check_provider(context, in->provider,
+					  ledger_is_built_in(in->provider));
 	for (uint32_t i = 0; i < in->fallbacks_count && e == ERR_OK; i++) {
 		e = check_is_model(context, "fallbacks", in->fallbacks[i]);
 		for (uint32_t j = 0; j < i && e == ERR_OK; j++)
@@ -116,7 +100,7 @@ check_target(struct context *context, const char *field,
 	enum err e;
 
 	if (str_is_empty(target.provider))
-		return ledger_refuse(context, ERR_BAD_FIELD, field,
+		return ledger_refuse(context, ERR_MODEL_UNKNOWN, field,
 				     "no provider serves %.*s: `chatello route "
 				     "set %.*s --provider P` says which",
 				     STR_ARG(target.model),

@@ -149,17 +149,17 @@ TEST(ledger_routes_that_lead_nowhere_are_refused)
 	    {"a b", "gpt-4o", NULL, NULL, ERR_BAD_FIELD, "name", "pattern"},
 	    {"fast", NULL, NULL, NULL, ERR_BAD_FIELD, "model", "says"},
 	    {"fast", "gpt-*", NULL, NULL, ERR_BAD_FIELD, "model", "gpt-*"},
-	    {"fast", "mistral", NULL, NULL, ERR_BAD_FIELD, "model",
+	    {"fast", "mistral", NULL, NULL, ERR_MODEL_UNKNOWN, "model",
 	     "chatello route set mistral --provider"},
 	    {"fast", "gpt-none", NULL, NULL, ERR_MODEL_NOT_PRICED, "model",
 	     "chatello price set openai gpt-none"},
-	    {"fast", "gpt-4o", "opanai", NULL, ERR_BAD_FIELD, "provider",
+	    {"fast", "gpt-4o", "opanai", NULL, ERR_NO_SUCH, "provider",
 	     "provider list"},
-	    {"mistral", NULL, NULL, "gpt-4o", ERR_BAD_FIELD, "name",
+	    {"mistral", NULL, NULL, "gpt-4o", ERR_MODEL_UNKNOWN, "name",
 	     "no provider serves mistral"},
 	    {"gpt-4o", NULL, NULL, "gpt-none", ERR_MODEL_NOT_PRICED,
 	     "fallbacks", "chatello price set openai gpt-none"},
-	    {"gpt-4o", NULL, NULL, "mistral", ERR_BAD_FIELD, "fallbacks",
+	    {"gpt-4o", NULL, NULL, "mistral", ERR_MODEL_UNKNOWN, "fallbacks",
 	     "mistral"},
 	    {"gpt-4o", NULL, NULL, "gpt-4o", ERR_BAD_FIELD, "fallbacks",
 	     "first"},
@@ -220,7 +220,7 @@ TEST(ledger_providers_have_keys_and_a_limit)
 	in.provider = STR("p-0");
 	in.api_key = STR("sk-canary-0123456789WXYZ");
 	CHECK_ERR(ledger_house_call(&house, MSG_vendor_key_set, &in, &view),
-		  ERR_BAD_FIELD);
+		  ERR_NO_SUCH);
 	for (int i = 0; i < 16; i++) {
 		snprintf(name, sizeof(name), "p-%d", i);
 		CHECK_OK(provider_set(&house, name, "https://a.example", NULL));
@@ -314,10 +314,9 @@ TEST(ledger_providers_of_one_turn_go_only_unused)
 	CHECK_OK(
 	    ledger_house_call(&house, MSG_vendor_key_remove, &remove, &view));
 	CHECK_OK(provider_remove(&house, "near"));
-	CHECK_ERR(route_set(&house, "small", NULL, "near", NULL),
-		  ERR_BAD_FIELD);
+	CHECK_ERR(route_set(&house, "small", NULL, "near", NULL), ERR_NO_SUCH);
 	CHECK_ERR(ledger_house_call(&house, MSG_vendor_key_set, &in, &view),
-		  ERR_BAD_FIELD);
+		  ERR_NO_SUCH);
 	ledger_house_close(&house);
 }
 
