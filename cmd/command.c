@@ -369,7 +369,10 @@ run(struct command *command, int argc, char **argv, struct why *why)
 	if (e != ERR_OK)
 		return e;
 	if (has_word(argv + 1, "--conf", "--conf")) {
-		conf_print(&command->conf, &command->out);
+		if (has_word(argv + 1, "--json", "--json"))
+			conf_print_json(&command->conf, &command->out);
+		else
+			conf_print(&command->conf, &command->out);
 		return ERR_OK;
 	}
 	command->row = argc > 1 ? row_of(argv[1], argv[2]) : NULL;

@@ -92,6 +92,41 @@ TEST(command_help_and_version)
 	expect("--map-bytes 5 status", EXIT_USAGE, "", "map");
 }
 
+static void
+check_json_lines(const char *line)
+{
+	struct ran ran = run(line);
+	struct json_value object;
+	char *at = ran.out.p, *end;
+	unsigned count = 0;
+
+	CHECK_INT(ran.code, 0);
+	for (; (end = strchr(at, '\n')) != NULL; at = end + 1, count++)
+		if (!json_check(str_bytes(at, (size_t)(end - at)), &object) ||
+		    object.type != JSON_OBJECT)
+			test_fail(__FILE__, __LINE__, "%s: %.*s", line,
+				  (int)(end - at), at);
+	CHECK(count > 0 && *at == '\0');
+	ran_free(&ran);
+}
+
+TEST(command_json_is_for_all_of_them)
+{
+	set_up();
+	CHECK(setenv("OPENAI_API_KEY", "sk-canary", 1) == 0);
+	check_json_lines("man --json");
+	check_json_lines("completion bash --json");
+	check_json_lines("--conf --json");
+	check_json_lines("up --json --conf");
+	expect("up --conf --json --edges 3", 0,
+	       "{\"name\":\"edges\",\"value\":3,\"source\":\"flag\"}\n", "");
+	expect("up --conf --json", 0,
+	       "{\"name\":\"openai_api_key\",\"value\":\"(set)\",\"source\":"
+	       "\"environment\"}\n",
+	       "");
+	expect("completion bash --json", 0, "{\"text\":\"# Made by", "");
+}
+
 TEST(command_without_a_store_says_init)
 {
 	set_up();

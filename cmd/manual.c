@@ -5,6 +5,10 @@
  */
 #include "cmd/commands.h"
 
+#include "lib/json.h"
+
+#define PAGE_BYTES_MAX (1u << 20)
+
 static void
 add_option(const struct command_option *option, struct buf *out)
 {
@@ -66,11 +70,12 @@ manual_help(const char *noun, struct buf *out)
 	}
 	if (noun)
 		return;
-	buf_add_z(out,
-		  "\n--json prints one object, or a line of JSON per record. "
-		  "--conf prints every\nsetting with its source, --version the "
-		  "version. Exit codes: 0 done, 1 failed,\n2 bad usage.\n\n"
-		  "settings:\n");
+	buf_add_z(
+	    out, "\n--json prints one object, or a line of JSON per record, of "
+		 "--conf too, which\nprints every setting with its source. "
+		 "--version prints the version. Exit codes:\n0 done, 1 failed, "
+		 "2 bad usage.\n\n"
+		 "settings:\n");
 	conf_print_help(out);
 }
 
@@ -212,18 +217,37 @@ manual_completion(struct buf *out)
 		       "\"$word\")\n}\ncomplete -F _chatello chatello\n");
 }
 
+/* {"text":"..."}, where that is asked for. */
+static enum err
+print_page(struct command *command, void (*make)(struct buf *out),
+	   struct why *why)
+{
+	struct buf page;
+	enum err e = ERR_OK;
+
+	if (!command->is_json) {
+		make(&command->out);
+		return ERR_OK;
+	}
+	buf_init(&page, PAGE_BYTES_MAX);
+	make(&page);
+	if (page.is_failed)
+		e = why_set(why, ERR_NO_MEMORY, "out of memory");
+	buf_add_z(&command->out, "{\"text\":");
+	json_write_string(&command->out, buf_str(&page));
+	buf_add_z(&command->out, "}\n");
+	buf_fini(&page);
+	return e;
+}
+
 enum err
 man_command(struct command *command, struct why *why)
 {
-	(void)why;
-	manual_man(&command->out);
-	return ERR_OK;
+	return print_page(command, manual_man, why);
 }
 
 enum err
 completion_command(struct command *command, struct why *why)
 {
-	(void)why;
-	manual_completion(&command->out);
-	return ERR_OK;
+	return print_page(command, manual_completion, why);
 }

@@ -41,8 +41,11 @@ announce(struct up *up)
 
 	up->is_announced = true;
 	buf_printf(out,
-		   "ready public=http://%s admin=http://%s "
-		   "internal=http://%s\n",
+		   up->command->is_json
+		       ? "{\"public\":\"http://%s\",\"admin\":\"http://%s\","
+			 "\"internal\":\"http://%s\"}\n"
+		       : "ready public=http://%s admin=http://%s "
+			 "internal=http://%s\n",
 		   up->names[0], up->names[1], up->names[2]);
 	if (command_flush(up->command, &why) != ERR_OK)
 		log_warn("ready-line", "error=\"%s\"", why.text);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -438,6 +439,35 @@ children_cpu_ms(void)
 	CHECK(getrusage(RUSAGE_CHILDREN, &used) == 0);
 	return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
 	       (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+/* A script reads the line that says ready, too. */
+TEST_LIMITED(cli_up_says_ready_as_json, 60)
+{
+	static char up[] = "up", json[] = "--json";
+	char *args[] = {up, json, NULL}, line[512];
+	struct answer answer;
+	struct house house;
+	json_t *ready;
+	FILE *said;
+	int out;
+
+	house_init(&house);
+	house.up = start("chatello", args, "up.log", &out);
+	said = fdopen(out, "r");
+	CHECK(said && fgets(line, sizeof(line), said));
+	ready = json_loads(line, 0, NULL);
+	http(&answer, json_str_at(ready, "public").p + strlen("http://"), "GET",
+	     "/api/health", "", STR(""));
+	CHECK_INT(answer.status, 200);
+	answer_free(&answer);
+	CHECK(json_str_at(ready, "admin").n &&
+	      json_str_at(ready, "internal").n);
+	json_decref(ready);
+	CHECK(kill(house.up, SIGTERM) == 0);
+	CHECK_INT(wait_for(house.up), 0);
+	house.up = 0;
+	fclose(said);
 }
 
 TEST_LIMITED(cli_write_waits_for_the_lease, 60)

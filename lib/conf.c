@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/arena.h"
+#include "lib/json.h"
 #include "lib/proc.h"
 
 #define FILE_BYTES_MAX 65536u
@@ -476,26 +477,61 @@ conf_load(struct conf *conf, int *argc, char **argv, struct why *why)
 	return err ? err : derive(conf, why);
 }
 
+static bool
+is_number(const struct row *row)
+{
+	return row->kind == INT || row->kind == BYTES;
+}
+
+static int64_t
+number_of(const struct conf *conf, const struct row *row)
+{
+	int64_t number;
+
+	memcpy(&number, (const char *)conf + row->offset, sizeof(number));
+	return number;
+}
+
+/* Of a secret only whether there is one. */
+static const char *
+text_of(const struct conf *conf, const struct row *row)
+{
+	const char *text;
+
+	memcpy(&text, (const char *)conf + row->offset, sizeof(text));
+	if (row->kind == SECRET)
+		return text[0] ? "(set)" : "(unset)";
+	return text;
+}
+
 void
 conf_print(const struct conf *conf, struct buf *out)
 {
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		const struct row *row = &rows[i];
-		const char *at = (const char *)conf + row->offset;
-		int64_t number;
-		const char *text;
 
 		buf_printf(out, "%-22s = ", row->name);
-		if (row->kind == INT || row->kind == BYTES) {
-			memcpy(&number, at, sizeof(number));
-			buf_add_int(out, number);
-		} else {
-			memcpy(&text, at, sizeof(text));
-			if (row->kind == SECRET)
-				text = text[0] ? "(set)" : "(unset)";
-			buf_add_z(out, text);
-		}
+		if (is_number(row))
+			buf_add_int(out, number_of(conf, row));
+		else
+			buf_add_z(out, text_of(conf, row));
 		buf_printf(out, "  # %s\n", source_names[sources[i]]);
+	}
+}
+
+void
+conf_print_json(const struct conf *conf, struct buf *out)
+{
+	for (size_t i = 0; i < ROW_COUNT; i++) {
+		const struct row *row = &rows[i];
+
+		buf_printf(out, "{\"name\":\"%s\",\"value\":", row->name);
+		if (is_number(row))
+			buf_add_int(out, number_of(conf, row));
+		else
+			json_write_string(out, str_of(text_of(conf, row)));
+		buf_printf(out, ",\"source\":\"%s\"}\n",
+			   source_names[sources[i]]);
 	}
 }
 

@@ -31,6 +31,8 @@ struct conf {
 enum err conf_load(struct conf *conf, int *argc, char **argv, struct why *why);
 /* Each setting, its value and where it came from; secrets as "set". */
 void conf_print(const struct conf *conf, struct buf *out);
+/* The same as a line of JSON each. */
+void conf_print_json(const struct conf *conf, struct buf *out);
 /* The options part of --help and of the man pages. */
 void conf_print_help(struct buf *out);
 
