@@ -160,7 +160,7 @@ TEST(a_scan_reads_all_pages_of_the_store)
 	struct store_row rows[128];
 	struct key prefix = named("");
 	size_t count = 0;
-	char id[8];
+	char id[16];
 
 	set_up();
 	for (int i = 0; i < 100; i++) {
