@@ -57,6 +57,11 @@ serve_connection(int fd, scripted_fn *fn)
 
 		if (n == 0) {
 			got = read(fd, in + have, sizeof(in) - have);
+			if (have == sizeof(in) &&
+			    !fn(fd, str_bytes(in, have), ++shared->requests))
+				return;
+			if (have == sizeof(in))
+				scripted_wait_gone(fd);
 			if (got <= 0)
 				break;
 			have += (size_t)got;

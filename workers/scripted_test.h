@@ -20,8 +20,9 @@ struct scripted_shared {
 	char last[SCRIPTED_REQUEST_BYTES_MAX]; /* head and body */
 };
 
-/* Runs in the connection's process. nth counts all requests from 1. False: the
- * connection is closed behind the answer. */
+/* Runs in the connection's process. nth counts all requests from 1. A request
+ * that is too long comes as far as there is room, and no more of it is read.
+ * False: the connection is closed behind the answer. */
 typedef bool scripted_fn(int fd, struct str request, unsigned nth);
 
 struct scripted {

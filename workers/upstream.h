@@ -1,7 +1,7 @@
 /*
  * upstream: HTTPS calls to the AI providers (this is the only includer of
- * curl). One multi handle on the process's loop, connections kept alive, easy
- * handles reused with their constant options. HTTP/1.1, TLS 1.2 or later with
+ * curl). curl makes the connections, on the process's loop; HTTP/1.1 is spoken
+ * over them here, and they are kept for the next call. TLS 1.2 or later with
  * the peer verified, answers asked for uncoded, no redirects, no proxy or netrc
  * from the environment, `http:` for loopback addresses only, which is checked
  * on the address that is connected to. Loop thread only; nothing blocks.

@@ -1,342 +1,356 @@
 /*
- * upstream_call: one call: curl's handle with its options, what it hands over,
- * how it ends. Handles are kept for the next call of their target.
+ * upstream_call: one request and its answer over a connection: what is sent,
+ * what of the answer goes to the handler, how it ends, and when it is sent once
+ * more.
  */
 #include "workers/upstream_internal.h"
 
-#include "workers/upstream_text.h"
-
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
-#define SENDS_MAX 2 /* of one call, by curl */
-#define RECEIVE_BYTES 16384L
-#define FREE_CALLS_MAX 256u
+#define JOIN_BYTES_MAX 16384u	 /* a body that goes out with its head */
+#define REQUEST_BYTES_MAX 65536u /* head and such a body */
+#define HEAD_MORE_BYTES 128u	 /* method, version, length, line ends */
+#define ROUNDS_MAX 16u		 /* receives in a row; others wait */
 
-/* --- curl's callbacks ------------------------------------------------ */
+/* --- the request ----------------------------------------------------- */
 
+/* Made of one piece, so that no copy with the key is left anywhere. */
 static bool
-address_is_loopback(const struct curl_sockaddr *address)
+request_write(struct upstream_call *call, const struct upstream_ask *ask)
 {
-	const void *bytes = &address->addr;
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4;
+	const struct upstream_target *target = call->target;
+	struct buf *out = &call->request;
+	size_t auth_bytes = ask->auth ? strlen(ask->auth) : 0;
+	bool is_joined = ask->body.n <= JOIN_BYTES_MAX;
+	/* A line end for each NUL of extra, at least a blank apart. */
+	size_t room = strlen(target->path) + target->headers.n + auth_bytes +
+		      2 * ask->extra.n + HEAD_MORE_BYTES +
+		      (is_joined ? ask->body.n : 0);
 
-	if (address->family == AF_INET && address->addrlen >= sizeof(v4)) {
-		memcpy(&v4, bytes, sizeof(v4));
-		return (ntohl(v4.sin_addr.s_addr) >> 24) == 127;
+	if (!buf_reserve(out, room))
+		return false;
+	buf_add_z(out, ask->body.p ? "POST " : "GET ");
+	buf_add_z(out, target->path);
+	buf_add_z(out, " HTTP/1.1\r\n");
+	buf_add_str(out, buf_str(&target->headers));
+	if (ask->auth) {
+		buf_add_z(out, ask->auth);
+		buf_add_z(out, "\r\n");
 	}
-	if (address->family == AF_INET6 && address->addrlen >= sizeof(v6)) {
-		memcpy(&v6, bytes, sizeof(v6));
-		return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+	for (size_t at = 0; at < ask->extra.n;
+	     at += strlen(ask->extra.p + at) + 1) {
+		buf_add_z(out, ask->extra.p + at);
+		buf_add_z(out, "\r\n");
 	}
-	return false;
-}
-
-/* The address is known here, and nothing was sent on this connection yet. */
-static curl_socket_t
-on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct upstream_call *call = ctx;
-
-	(void)purpose;
-	call->is_sending = false;
-	if (call->target->is_loopback_only && !address_is_loopback(address))
-		return CURL_SOCKET_BAD;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC,
-		      address->protocol);
-}
-
-/* Connected; the request goes out now. Again, when curl found a kept connection
- * closed by the other side: once, for the provider may have closed it when the
- * request was on its way. Who closes a second one has perhaps read it. */
-static int
-on_send(void *ctx, char *ip, char *local_ip, int port, int local_port)
-{
-	struct upstream_call *call = ctx;
-
-	(void)ip;
-	(void)local_ip;
-	(void)port;
-	(void)local_port;
-	if (call->sends == SENDS_MAX) {
-		call->is_refused = true;
-		return CURL_PREREQFUNC_ABORT;
+	if (ask->body.p) {
+		buf_add_z(out, "Content-Length: ");
+		buf_add_int(out, (int64_t)ask->body.n);
+		buf_add_z(out, "\r\n");
 	}
-	call->sends++;
-	call->is_sending = true;
-	return CURL_PREREQFUNC_OK;
-}
-
-static size_t
-on_header(char *p, size_t size, size_t count, void *ctx)
-{
-	struct upstream_call *call = ctx;
-	struct str line = str_bytes(p, size * count);
-	size_t n = line.n;
-
-	call->head_bytes += n;
-	if (call->head_bytes > UPSTREAM_HEAD_BYTES_MAX)
-		return 0;
-	line = str_trim(line);
-	if (str_starts(line, STR("HTTP/")))
-		upstream_read_status(&call->head, line);
-	else if (line.n)
-		upstream_read_header(&call->head, line, call->content_type,
-				     sizeof(call->content_type));
-	else if (call->head.status >= 200)
-		call->handler->head(call->ctx, &call->head);
-	return n;
-}
-
-static size_t
-on_body(char *p, size_t size, size_t count, void *ctx)
-{
-	struct upstream_call *call = ctx;
-	size_t n = size * count;
-
-	if (n == 0)
-		return 0;
-	switch (call->handler->body(call->ctx, str_bytes(p, n))) {
-	case UPSTREAM_TAKEN:
-		return n;
-	case UPSTREAM_PAUSE:
-		call->is_paused = true;
-		return CURL_WRITEFUNC_PAUSE;
-	case UPSTREAM_STOP:
-		break;
-	}
-	return 0;
-}
-
-/* --- the end --------------------------------------------------------- */
-
-void
-upstream_call_free(struct upstream_call *call)
-{
-	if (call->easy)
-		curl_easy_cleanup(call->easy);
-	free(call);
+	buf_add_z(out, "\r\n");
+	if (is_joined)
+		buf_add_str(out, ask->body);
+	else
+		call->body = ask->body;
+	return !out->is_failed;
 }
 
 /* The key does not stay in memory. */
 static void
-auth_free(struct upstream_call *call)
+request_wipe(struct upstream_call *call)
 {
-	if (call->auth == NULL)
-		return;
-	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->target->headers);
-	call->auth->next = NULL;
-	explicit_bzero(call->auth->data, strlen(call->auth->data));
-	curl_slist_free_all(call->auth);
-	call->auth = NULL;
+	if (call->request.p)
+		explicit_bzero(call->request.p, call->request.room);
+	buf_fini(&call->request);
 }
 
-/* Those that are the call's own, not the target's behind them. */
-static void
-extra_free(struct upstream_call *call)
+/* What is still to be sent; the same bytes until they are. */
+static struct str
+request_rest(const struct upstream_call *call)
 {
-	struct curl_slist *node = call->extra;
+	size_t head = call->request.n;
 
-	while (node->next && node->next != call->target->headers)
-		node = node->next;
-	node->next = NULL;
-	curl_slist_free_all(call->extra);
-	call->extra = NULL;
+	if (call->sent < head)
+		return str_bytes(call->request.p + call->sent,
+				 head - call->sent);
+	return str_bytes(call->body.p + (call->sent - head),
+			 call->body.n - (call->sent - head));
 }
 
-/* Takes the call off curl; it waits for the next one or is freed. */
+/* --- the end --------------------------------------------------------- */
+
 static void
-call_retire(struct upstream_call *call)
+call_free(struct upstream_call *call)
 {
 	struct upstream_target *target = call->target;
 
-	curl_multi_remove_handle(target->upstream->multi, call->easy);
-	auth_free(call);
-	if (call->extra) {
-		curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER,
-				 target->headers);
-		extra_free(call);
-	}
-	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, "");
+	loop_timer_clear(target->upstream->loop, &call->again);
+	request_wipe(call);
+	upstream_answer_fini(&call->answer);
+	buf_fini(&call->held);
+	free(call);
 	target->open_count--;
-	if (target->free_count >= FREE_CALLS_MAX || target->is_closed) {
-		upstream_call_free(call);
-	} else {
-		call->next_free = target->free_calls;
-		target->free_calls = call;
-		target->free_count++;
-	}
 	if (target->is_closed && target->open_count == 0)
 		upstream_target_free(target);
 }
 
-static enum err
-err_of_curl(CURLcode code)
-{
-	if (code == CURLE_OK)
-		return ERR_OK;
-	if (code == CURLE_OPERATION_TIMEDOUT)
-		return ERR_UPSTREAM_TIMEOUT;
-	return ERR_UPSTREAM_FAILED;
-}
-
 void
-upstream_call_end(struct upstream_call *call, CURLcode code)
+upstream_call_end(struct upstream_call *call, enum err err, const char *text)
 {
 	const struct upstream_handler *handler = call->handler;
 	struct upstream_end end = {
-	    .err = err_of_curl(code),
+	    .err = err,
 	    .sends = call->sends,
-	    .is_sent = upstream_call_is_sent(call),
-	    .text = curl_easy_strerror(code),
+	    .is_sent = call->is_sent,
+	    .text = text,
 	};
 	void *ctx = call->ctx;
 
-	call_retire(call);
+	if (call->connection)
+		upstream_connection_close(call->connection);
+	call_free(call);
 	handler->end(ctx, &end);
 }
 
-/* --- calls ----------------------------------------------------------- */
-
-/* Everything that does not change from call to call. */
-static bool
-easy_prepare(struct upstream_call *call)
+/* The answer is whole. */
+static void
+call_done(struct upstream_call *call, bool is_clean)
 {
-	struct upstream_target *target = call->target;
-	const char *protocol = target->is_loopback_only ? "http" : "https";
-	CURL *easy = call->easy;
-
-	if (curl_easy_setopt(easy, CURLOPT_CURLU, target->url) != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocol) !=
-		CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chatello") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
-	    curl_easy_setopt(easy, CURLOPT_NOPROXY, "") != CURLE_OK)
-		return false;
-	if (target->upstream->ca_file &&
-	    (curl_easy_setopt(easy, CURLOPT_CAINFO,
-			      target->upstream->ca_file) != CURLE_OK ||
-	     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK))
-		return false;
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-			 (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION,
-			 (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-			 (long)target->upstream->connect_ms);
-	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
-	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	/* A call that is given up must not wait for its name's resolver. */
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
-	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
-	curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-	return true;
-}
-
-static struct upstream_call *
-call_take(struct upstream_target *target)
-{
-	struct upstream_call *call = target->free_calls;
-
-	if (call) {
-		target->free_calls = call->next_free;
-		target->free_count--;
-		return call;
+	if (is_clean && call->answer.is_kept && call->is_sent) {
+		upstream_connection_keep(call->connection);
+		call->connection = NULL;
 	}
-	call = calloc(1, sizeof(*call));
-	if (call == NULL)
-		return NULL;
-	call->target = target;
-	call->easy = curl_easy_init();
-	if (call->easy == NULL || !easy_prepare(call)) {
-		upstream_call_free(call);
-		return NULL;
+	upstream_call_end(call, ERR_OK, "done");
+}
+
+/* Ends it from the loop: its handler is not called from where this is. */
+static void
+on_fault(void *ctx)
+{
+	upstream_call_end(ctx, ERR_UPSTREAM_FAILED, "out of memory");
+}
+
+/* --- sending --------------------------------------------------------- */
+
+static void
+call_watch(struct upstream_call *call)
+{
+	uint32_t events = EPOLLIN;
+
+	if (call->is_paused)
+		events = 0;
+	else if (!call->is_sent && !call->is_unsent)
+		events |= EPOLLOUT;
+	if (upstream_connection_watch(call->connection, events) != ERR_OK)
+		loop_timer_set(call->target->upstream->loop, &call->again, 0,
+			       on_fault, call);
+}
+
+static void
+call_send(struct upstream_call *call)
+{
+	size_t n;
+
+	while (!call->is_sent && !call->is_unsent) {
+		enum io io = upstream_connection_send(call->connection,
+						      request_rest(call), &n);
+
+		if (io == IO_BLOCKED)
+			break;
+		/* Broken: why, what comes from there may say. */
+		call->is_unsent = io == IO_BROKEN;
+		call->sent += n;
+		call->is_sent = call->sent == call->request.n + call->body.n;
 	}
-	return call;
+	call_watch(call);
 }
 
-/* Behind extra: in front of it. */
-static bool
-auth_set(struct upstream_call *call, const char *header)
+void
+upstream_call_connected(struct upstream_call *call)
 {
-	call->auth = curl_slist_append(NULL, header);
-	if (call->auth == NULL)
+	call->sends++;
+	call_send(call);
+}
+
+/* A kept connection was closed without a byte of an answer: perhaps when the
+ * request was on its way. Once more, on one that is new: whoever closes that
+ * one too has perhaps read it. */
+static void
+call_again(struct upstream_call *call)
+{
+	upstream_connection_close(call->connection);
+	call->sent = 0;
+	call->is_sent = false;
+	call->is_unsent = false;
+	call->connection = upstream_connection_take(call, true);
+	if (call->connection == NULL)
+		upstream_call_end(call, ERR_UPSTREAM_FAILED, "out of memory");
+}
+
+/* --- the answer ------------------------------------------------------ */
+
+static void
+answer_head(struct upstream_call *call)
+{
+	/* No other answer will come, so whoever refuses it gets no more. */
+	if (call->is_sent) {
+		call->sent = 0;
+		call->body = STR_NONE;
+		request_wipe(call);
+	} else if (call->answer.head.status >= 400) {
+		call->is_unsent = true;
+		call_watch(call);
+	}
+	call->handler->head(call->ctx, &call->answer.head);
+}
+
+/* Kept until upstream_resume: a piece of the body that was not taken, and what
+ * came behind it. */
+static bool
+answer_hold(struct upstream_call *call, struct str body, struct str rest)
+{
+	call->is_paused = true;
+	call->held_body = body.n;
+	buf_add_str(&call->held, body);
+	buf_add_str(&call->held, rest);
+	if (call->held.is_failed) {
+		upstream_call_end(call, ERR_UPSTREAM_FAILED, "out of memory");
 		return false;
-	call->auth->next = call->extra ? call->extra : call->target->headers;
-	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->auth);
-	return true;
+	}
+	call_watch(call);
+	return false;
 }
 
+/* False: the call is paused or gone. */
 static bool
-extra_set(struct upstream_call *call, struct str lines)
+answer_body(struct upstream_call *call, struct str body, struct str rest)
 {
-	struct curl_slist **end = &call->extra;
+	switch (call->handler->body(call->ctx, body)) {
+	case UPSTREAM_TAKEN:
+		return true;
+	case UPSTREAM_PAUSE:
+		return answer_hold(call, body, rest);
+	case UPSTREAM_STOP:
+		break;
+	}
+	upstream_call_end(call, ERR_UPSTREAM_FAILED, "its answer was refused");
+	return false;
+}
 
-	for (size_t at = 0; at < lines.n; at += strlen(lines.p + at) + 1) {
-		*end = curl_slist_append(NULL, lines.p + at);
-		if (*end == NULL)
+/* False: the call is paused or gone. */
+static bool
+answer_take(struct upstream_call *call, struct str in)
+{
+	struct str body;
+
+	for (;;) {
+		switch (upstream_answer_take(&call->answer, &in, &body)) {
+		case ANSWER_MORE:
+			return true;
+		case ANSWER_HEAD:
+			answer_head(call);
+			break;
+		case ANSWER_BODY:
+			if (!answer_body(call, body, in))
+				return false;
+			break;
+		case ANSWER_END:
+			call_done(call, in.n == 0);
 			return false;
-		end = &(*end)->next;
+		case ANSWER_WRONG:
+			upstream_call_end(call, ERR_UPSTREAM_FAILED,
+					  call->answer.fault);
+			return false;
+		}
 	}
-	*end = call->target->headers;
-	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->extra);
-	return true;
 }
 
-static bool
-call_set(struct upstream_call *call, const struct upstream_ask *ask)
+/* is_clean: ended, not broken. */
+static void
+answer_close(struct upstream_call *call, bool is_clean)
 {
-	call->handler = ask->handler;
-	call->ctx = ask->ctx;
-	call->sends = 0;
-	call->is_refused = false;
-	call->is_sending = false;
-	call->body_bytes = ask->body.n;
-	call->head_bytes = 0;
-	call->head = (struct upstream_head){0, STR_NONE, -1, false};
-	call->is_paused = false;
-	if ((ask->extra.n && !extra_set(call, ask->extra)) ||
-	    (ask->auth && !auth_set(call, ask->auth)))
-		return false;
-	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-			 (curl_off_t)ask->body.n);
-	curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, ask->body.p);
-	curl_easy_setopt(call->easy,
-			 ask->body.p ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
-	return true;
+	if (call->is_kept && upstream_answer_is_empty(&call->answer))
+		call_again(call);
+	else if (!is_clean)
+		upstream_call_end(call, ERR_UPSTREAM_FAILED,
+				  "the connection broke");
+	else if (upstream_answer_close(&call->answer) == ANSWER_END)
+		upstream_call_end(call, ERR_OK, "done");
+	else
+		upstream_call_end(call, ERR_UPSTREAM_FAILED,
+				  call->answer.fault);
 }
+
+static void on_again(void *ctx);
+
+static void
+answer_read(struct upstream_call *call)
+{
+	const struct upstream_origin *origin = call->target->origin;
+	struct upstream *upstream = origin->upstream;
+
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		size_t n;
+		enum io io = upstream_connection_receive(call->connection, &n);
+
+		if (io == IO_BLOCKED)
+			return;
+		if (io == IO_BROKEN || n == 0) {
+			answer_close(call, io == IO_DONE);
+			return;
+		}
+		if (!answer_take(call, str_bytes(upstream->in, n)))
+			return;
+		/* TLS may have read more than it gave. */
+		if (origin->is_plain && n < UPSTREAM_RECEIVE_BYTES)
+			return;
+	}
+	loop_timer_set(upstream->loop, &call->again, 0, on_again, call);
+}
+
+static void
+on_again(void *ctx)
+{
+	struct upstream_call *call = ctx;
+
+	if (!call->is_paused)
+		answer_read(call);
+}
+
+void
+upstream_call_ready(struct upstream_call *call, uint32_t events)
+{
+	if (events & EPOLLOUT)
+		call_send(call);
+	if (events & ~(uint32_t)EPOLLOUT)
+		answer_read(call);
+}
+
+/* --- calls ----------------------------------------------------------- */
 
 enum err
 upstream_call(struct upstream_target *target, const struct upstream_ask *ask,
 	      struct upstream_call **out)
 {
-	struct upstream_call *call = call_take(target);
+	struct upstream_call *call = calloc(1, sizeof(*call));
 
 	if (call == NULL)
 		return ERR_NO_MEMORY;
 	target->open_count++;
-	if (!call_set(call, ask) ||
-	    curl_multi_add_handle(target->upstream->multi, call->easy) !=
-		CURLM_OK) {
-		call_retire(call);
+	call->target = target;
+	call->handler = ask->handler;
+	call->ctx = ask->ctx;
+	buf_init(&call->request, REQUEST_BYTES_MAX);
+	upstream_answer_begin(&call->answer);
+	buf_init(&call->held, UPSTREAM_RECEIVE_BYTES);
+	if (request_write(call, ask))
+		call->connection = upstream_connection_take(call, false);
+	if (call->connection == NULL) {
+		call_free(call);
 		return ERR_NO_MEMORY;
 	}
+	if (call->is_kept)
+		upstream_call_connected(call);
 	*out = call;
 	return ERR_OK;
 }
@@ -344,22 +358,28 @@ upstream_call(struct upstream_target *target, const struct upstream_ask *ask,
 void
 upstream_resume(struct upstream_call *call)
 {
-	CURLcode code;
+	struct buf held = call->held;
+	struct str in = buf_str(&held), body;
 
 	if (!call->is_paused)
 		return;
-	/* What was held back is handed over inside this, and it may pause
-	 * again. When it is refused there, curl does not end the transfer. */
 	call->is_paused = false;
-	code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
-	if (code != CURLE_OK)
-		upstream_call_end(call, code);
+	buf_init(&call->held, UPSTREAM_RECEIVE_BYTES);
+	body = str_bytes(in.p, call->held_body);
+	in = str_bytes(in.p + body.n, in.n - body.n);
+	if (answer_body(call, body, in) && answer_take(call, in)) {
+		call_watch(call);
+		/* What TLS has read already shows in no event. */
+		answer_read(call);
+	}
+	buf_fini(&held);
 }
 
 void
 upstream_abort(struct upstream_call *call)
 {
-	call_retire(call);
+	upstream_connection_close(call->connection);
+	call_free(call);
 }
 
 unsigned
@@ -371,10 +391,5 @@ upstream_call_sends(const struct upstream_call *call)
 bool
 upstream_call_is_sent(const struct upstream_call *call)
 {
-	curl_off_t bytes = 0;
-
-	if (!call->is_sending || call->is_refused)
-		return call->is_refused;
-	curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
-	return bytes >= (curl_off_t)call->body_bytes;
+	return call->is_sent;
 }

@@ -261,6 +261,14 @@ TEST(upstream_target_is_closed_behind_its_last_call)
 	setup_close(&setup);
 }
 
+static void
+big_body(struct buf *body)
+{
+	buf_init(body, 32u << 20);
+	while (body->n < BIG_BODY_BYTES)
+		buf_add_z(body, "0123456789abcdef");
+}
+
 /* The server takes no more of it than it has room for. */
 TEST(upstream_knows_what_was_sent)
 {
@@ -273,15 +281,142 @@ TEST(upstream_knows_what_was_sent)
 	call_finish(&setup, &seen);
 	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
 	CHECK(seen.end.is_sent);
-	buf_init(&body, 32u << 20);
-	while (body.n < BIG_BODY_BYTES)
-		buf_add_z(&body, "0123456789abcdef");
+	big_body(&body);
 	call_begin(&setup, &seen, buf_str(&body), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_ERR(seen.end.err, ERR_UPSTREAM_FAILED);
 	CHECK_INT(seen.end.sends, 1);
 	CHECK(!seen.end.is_sent);
 	buf_fini(&body);
+	setup_close(&setup);
+}
+
+static bool
+answer_too_large(int fd, struct str request, unsigned nth)
+{
+	(void)request;
+	scripted_answer(fd, nth == 1 ? 413 : 200, "application/json", "",
+			STR("{}"));
+	return true;
+}
+
+/* Refused while most of it is still here: the refusal counts, and nobody is
+ * asked over that connection any more. */
+TEST(upstream_is_refused_before_it_has_sent_all)
+{
+	struct buf body;
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_too_large);
+	big_body(&body);
+	call_begin(&setup, &seen, buf_str(&body), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_OK(seen.end.err);
+	CHECK_INT(seen.status, 413);
+	CHECK_INT(seen.body_bytes, 2);
+	CHECK(!seen.end.is_sent);
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	call_finish(&setup, &seen);
+	CHECK_OK(seen.end.err);
+	CHECK_INT(seen.status, 200);
+	CHECK_INT(seen.end.sends, 1);
+	CHECK_INT(setup.scripted.shared->connections, 2);
+	buf_fini(&body);
+	setup_close(&setup);
+}
+
+static bool
+answer_length(int fd, struct str request, unsigned nth)
+{
+	char body[32];
+	int n;
+
+	(void)nth;
+	n = snprintf(body, sizeof(body), "%zu", request.n);
+	scripted_answer(fd, 200, "text/plain", "", str_bytes(body, (size_t)n));
+	return true;
+}
+
+/* The body goes out with the head, behind it, and in pieces. */
+TEST(upstream_sends_bodies_of_all_sizes)
+{
+	static const size_t sizes[] = {0,     1,     16383, 16384,
+				       16385, 65536, 200000};
+	char *body = malloc(200000);
+	struct setup setup;
+	struct seen seen;
+
+	for (size_t i = 0; i < 200000; i++)
+		body[i] = (char)('a' + i % 23);
+	setup_open(&setup, answer_length);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		call_begin(&setup, &seen, str_bytes(body, sizes[i]), STR_NONE);
+		call_finish(&setup, &seen);
+		CHECK_OK(seen.end.err);
+		CHECK(seen.end.is_sent);
+		CHECK_STR(scripted_last_body(&setup.scripted),
+			  str_bytes(body, sizes[i]));
+	}
+	CHECK_INT(setup.scripted.shared->connections, 1);
+	free(body);
+	setup_close(&setup);
+}
+
+#define MANY 150 /* more than one of curl's handles holds */
+
+TEST(upstream_keeps_many_connections)
+{
+	struct seen *seen = calloc(MANY, sizeof(*seen));
+	struct setup setup;
+
+	setup_open(&setup, answer_echo);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < MANY; i++)
+			call_begin(&setup, &seen[i], STR("{}"), STR_NONE);
+		for (int i = 0; i < MANY; i++) {
+			call_finish(&setup, &seen[i]);
+			CHECK_OK(seen[i].end.err);
+			CHECK_INT(seen[i].end.sends, 1);
+		}
+		CHECK_INT(setup.scripted.shared->connections, MANY);
+	}
+	CHECK_INT(setup.scripted.shared->requests, 3 * MANY);
+	free(seen);
+	setup_close(&setup);
+}
+
+/* One answer a connection, each for another reason. */
+static bool
+answer_last(int fd, struct str request, unsigned nth)
+{
+	static const char *const answers[] = {
+	    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n"
+	    "\r\nok",
+	    "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	};
+
+	(void)request;
+	scripted_send(fd, str_of(answers[nth - 1]));
+	return nth != 4; /* closed without a word */
+}
+
+TEST(upstream_does_not_keep_what_ends)
+{
+	struct setup setup;
+	struct seen seen;
+
+	setup_open(&setup, answer_last);
+	for (unsigned i = 1; i <= 4; i++) {
+		call_begin(&setup, &seen, STR("{}"), STR_NONE);
+		call_finish(&setup, &seen);
+		CHECK_OK(seen.end.err);
+		CHECK_INT(seen.body_bytes, 2);
+		CHECK_INT(seen.end.sends, 1);
+		CHECK_INT(setup.scripted.shared->connections, i);
+	}
 	setup_close(&setup);
 }
 
@@ -467,6 +602,11 @@ TEST(upstream_abort_closes_at_once)
 	struct seen seen;
 
 	setup_open(&setup, answer_never);
+	/* Given up before anything happened. */
+	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	CHECK(!upstream_call_is_sent(seen.call));
+	upstream_abort(seen.call);
+	CHECK_INT(setup.scripted.shared->requests, 0);
 	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	while (seen.bodies == 0)
 		CHECK_OK(loop_turn(setup.loop, 1000));
@@ -477,10 +617,11 @@ TEST(upstream_abort_closes_at_once)
 	call_begin(&setup, &seen, STR("{}"), STR_NONE);
 	call_finish(&setup, &seen);
 	CHECK_OK(seen.end.err);
-	/* Given up before anything happened. */
+	/* Over a connection that waits it is sent at once. */
 	call_begin(&setup, &seen, STR("{}"), STR_NONE);
+	CHECK(upstream_call_is_sent(seen.call));
 	upstream_abort(seen.call);
-	CHECK_INT(setup.scripted.shared->requests, 2);
+	CHECK_INT(seen.ends, 0);
 	setup_close(&setup);
 }
 

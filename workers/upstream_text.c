@@ -1,20 +1,10 @@
 /*
- * upstream_text: what upstream reads of texts, without curl: base URLs and
- * header lines.
+ * upstream_text: see upstream_text.h.
  */
 #include "workers/upstream_text.h"
 
-#include "lib/clock.h"
-
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <time.h>
-
-#define RETRY_AFTER_MAX_S 86400
-
-/* --- base URLs ------------------------------------------------------- */
 
 static bool
 host_is_loopback(struct str host)
@@ -85,81 +75,4 @@ upstream_base_check(const char *base, struct why *why)
 			       "for loopback addresses only, use https:",
 			       base);
 	return ERR_OK;
-}
-
-/* --- header lines ---------------------------------------------------- */
-
-static bool
-header_is(struct str line, const char *name, struct str *value)
-{
-	struct str head = str_of(name);
-
-	if (line.n <= head.n || line.p[head.n] != ':' ||
-	    !str_eq_nocase(str_bytes(line.p, head.n), head))
-		return false;
-	*value = str_trim(str_bytes(line.p + head.n + 1, line.n - head.n - 1));
-	return true;
-}
-
-/* Seconds or a date (RFC 9110, 10.2.3) in milliseconds; -1 when neither. */
-static int64_t
-retry_after_ms(struct str value, int64_t unit_ms)
-{
-	char text[64];
-	struct tm date = {.tm_sec = 0};
-	char *end;
-	int64_t n;
-
-	if (value.n == 0 || value.n >= sizeof(text))
-		return -1;
-	memcpy(text, value.p, value.n);
-	text[value.n] = '\0';
-	errno = 0;
-	n = strtoll(text, &end, 10);
-	if (errno == 0 && end != text && (*end == '\0' || *end == '.')) {
-		if (n < 0 || n > RETRY_AFTER_MAX_S * INT64_C(1000) / unit_ms)
-			return n < 0 ? 0 : RETRY_AFTER_MAX_S * INT64_C(1000);
-		return n * unit_ms;
-	}
-	end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date);
-	if (end == NULL || *end != '\0')
-		return -1;
-	n = (int64_t)timegm(&date) * 1000 - clock_wall_ms();
-	return n < 0 ? 0 : n;
-}
-
-void
-upstream_read_status(struct upstream_head *head, struct str line)
-{
-	const char *blank = memchr(line.p, ' ', line.n);
-	size_t at = blank ? (size_t)(blank - line.p) + 1 : line.n;
-	int status = 0;
-
-	for (size_t i = at; i < line.n && i < at + 3; i++) {
-		if (line.p[i] < '0' || line.p[i] > '9')
-			break;
-		status = status * 10 + (line.p[i] - '0');
-	}
-	*head = (struct upstream_head){status, STR_NONE, -1, false};
-}
-
-void
-upstream_read_header(struct upstream_head *head, struct str line, char *type,
-		     size_t type_room)
-{
-	struct str value;
-
-	if (header_is(line, "content-type", &value)) {
-		size_t n = value.n < type_room ? value.n : type_room;
-
-		memcpy(type, value.p, n);
-		head->content_type = str_bytes(type, n);
-	} else if (header_is(line, "content-encoding", &value)) {
-		head->is_coded = !str_eq_nocase(value, STR("identity"));
-	} else if (header_is(line, "retry-after-ms", &value)) {
-		head->retry_after_ms = retry_after_ms(value, 1);
-	} else if (header_is(line, "retry-after", &value) &&
-		   head->retry_after_ms < 0) {
-		head->retry_after_ms = retry_after_ms(value, 1000);
-	}
 }

@@ -24,11 +24,13 @@
 #define CA_FILE "ca.pem"
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 #define WHOLE "{\"a\":1}"
+#define LARGE_BYTES (3 << 20)
 
 /* --- the server ------------------------------------------------------ */
 
 struct shared {
-	atomic_uint requests; /* that were read */
+	atomic_uint connections; /* that were accepted */
+	atomic_uint requests;	 /* that were read */
 };
 
 static struct shared *shared;
@@ -91,23 +93,53 @@ answer(SSL *tls, const char *request)
 	return false;
 }
 
+static bool
+read_request(SSL *tls, char *request, int room)
+{
+	int n = 0, got;
+
+	do {
+		got = SSL_read(tls, request + n, room - 1 - n);
+		n += got > 0 ? got : 0;
+		request[n] = '\0';
+	} while (got > 0 && !strstr(request, "\r\n\r\n{}"));
+	shared->requests += got > 0;
+	return got > 0;
+}
+
+/* Large, and the connection stays: true when that was asked for. */
+static bool
+answer_large(SSL *tls, const char *request)
+{
+	char head[128];
+	char *body;
+
+	if (!strstr(request, "/large/"))
+		return false;
+	body = calloc(1, LARGE_BYTES);
+	snprintf(head, sizeof(head), HEAD "Content-Length: %d\r\n\r\n",
+		 LARGE_BYTES);
+	SSL_write(tls, head, (int)strlen(head));
+	for (int i = 0; i < LARGE_BYTES; i++)
+		body[i] = (char)('a' + i % 23);
+	SSL_write(tls, body, LARGE_BYTES);
+	free(body);
+	return true;
+}
+
 static void
 serve_connection(SSL_CTX *context, int fd)
 {
 	char request[4096];
 	SSL *tls = SSL_new(context);
-	int n = 0, got;
+	bool is_open;
 
+	shared->connections++;
 	SSL_set_fd(tls, fd);
-	if (SSL_accept(tls) == 1) {
-		do {
-			got = SSL_read(tls, request + n,
-				       (int)sizeof(request) - 1 - n);
-			n += got > 0 ? got : 0;
-			request[n] = '\0';
-		} while (got > 0 && !strstr(request, "\r\n\r\n{}"));
-		shared->requests += got > 0;
-		if (got > 0 && answer(tls, request))
+	is_open = SSL_accept(tls) == 1;
+	while (is_open && read_request(tls, request, sizeof(request))) {
+		is_open = answer_large(tls, request);
+		if (!is_open && answer(tls, request))
 			SSL_shutdown(tls);
 	}
 	SSL_free(tls);
@@ -259,6 +291,85 @@ TEST(upstream_tls_ends)
 		buf_fini(&seen.body);
 	}
 	CHECK_INT(shared->requests, sizeof(rows) / sizeof(rows[0]));
+}
+
+struct large {
+	struct upstream_call *call;
+	size_t bytes;
+	unsigned bodies;
+	bool is_paused;
+	bool is_over;
+	struct upstream_end end;
+};
+
+/* Each tenth piece comes twice. */
+static enum upstream_take
+on_large_body(void *ctx, struct str bytes)
+{
+	struct large *large = ctx;
+
+	CHECK(!large->is_paused);
+	if (++large->bodies % 10 == 0) {
+		large->is_paused = true;
+		return UPSTREAM_PAUSE;
+	}
+	for (size_t i = 0; i < bytes.n; i++)
+		CHECK(bytes.p[i] == 'a' + (int)((large->bytes + i) % 23));
+	large->bytes += bytes.n;
+	return UPSTREAM_TAKEN;
+}
+
+static void
+on_large_end(void *ctx, const struct upstream_end *end)
+{
+	struct large *large = ctx;
+
+	large->is_over = true;
+	large->end = *end;
+}
+
+/* What TLS has decrypted already makes no socket ready. */
+TEST(upstream_tls_pauses_and_keeps_its_connection)
+{
+	static const struct upstream_handler large_handler = {
+	    on_head, on_large_body, on_large_end};
+	static const char *const none[] = {NULL};
+	struct upstream_target *target;
+	struct upstream *upstream;
+	struct loop *loop;
+	char base[64];
+
+	snprintf(base, sizeof(base), "https://127.0.0.1:%d", server_start());
+	CHECK_OK(loop_open(&loop));
+	CHECK_OK(upstream_open(&upstream, loop, 2000, NULL));
+	CHECK_OK(upstream_trust(upstream, CA_FILE, NULL));
+	CHECK_OK(upstream_target_open(&target, upstream, base, "/large/", none,
+				      NULL));
+	for (int i = 0; i < 3; i++) {
+		struct large large = {.bytes = 0};
+		struct upstream_ask ask = {.body = STR("{}"),
+					   .handler = &large_handler,
+					   .ctx = &large};
+
+		CHECK_OK(upstream_call(target, &ask, &large.call));
+		while (!large.is_over) {
+			if (large.is_paused) {
+				large.is_paused = false;
+				upstream_resume(large.call);
+			} else {
+				CHECK_OK(loop_turn(loop, 1000));
+			}
+		}
+		CHECK_OK(large.end.err);
+		CHECK_INT(large.end.sends, 1);
+		CHECK_INT(large.bytes, LARGE_BYTES);
+		CHECK(large.bodies > 100);
+	}
+	CHECK_INT(shared->connections, 1);
+	CHECK_INT(shared->requests, 3);
+	upstream_target_close(target);
+	upstream_close(upstream);
+	loop_close(loop);
 }
 
 /* Whoever cannot show who it is gets no request, and no key. */
