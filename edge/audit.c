@@ -213,6 +213,7 @@ audit_end(struct audit *audit, struct str version)
 {
 	bool is_1_0 = str_eq(version, STR("HTTP/1.0"));
 
+	audit->is_1_0 = is_1_0;
 	if (!is_1_0 && !str_eq(version, STR("HTTP/1.1")))
 		fault_set(audit, "neither HTTP/1.1 nor HTTP/1.0");
 	if (audit->lengths && audit->encodings)

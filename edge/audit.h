@@ -32,6 +32,7 @@ struct audit {
 	struct str header[AUDIT_HEADERS]; /* absent: p == NULL */
 	int64_t content_length; /* AUDIT_LENGTH_NONE: no such header */
 	bool is_chunked;
+	bool is_1_0; /* known behind audit_end */
 	unsigned hosts;
 	unsigned lengths;
 	unsigned encodings;

@@ -18,6 +18,8 @@ enum state {
 	COOKIE,
 	LENGTH,	    /* blanks, then digits of a Content-Length */
 	LENGTH_END, /* blanks behind them */
+	OPTION,	    /* of a Connection's list, blanks in front of it */
+	OPTION_END, /* blanks behind it */
 	LAST_CR,    /* that of the empty line */
 	DONE,
 	WRONG,
@@ -33,7 +35,15 @@ static const struct str known_names[KNOWN] = {
     [COOKIES] = {"cookie", 6},
 };
 
-#define ALL_KNOWN ((1u << KNOWN) - 1)
+/* Options of Connection that say whether it stays. */
+enum option { CLOSE, KEEP_ALIVE, OPTIONS };
+
+static const struct str known_options[OPTIONS] = {
+    [CLOSE] = {"close", 5},
+    [KEEP_ALIVE] = {"keep-alive", 10},
+};
+
+#define ALL_OF(count) ((1u << (count)) - 1)
 
 static const char version[] = "HTTP/1.";
 
@@ -73,6 +83,12 @@ bool
 head_is_wrong(const struct head *head)
 {
 	return head->state == WRONG;
+}
+
+bool
+head_closes(const struct head *head)
+{
+	return head->has_close || (head->is_1_0 && !head->has_keep_alive);
 }
 
 static enum state
@@ -161,30 +177,49 @@ after_begin(struct head *head, unsigned char c)
 	return head_is_token[c] ? METHOD : no_request_line(head, c);
 }
 
+/* c: a byte of a token. */
 static void
-match(struct head *head, unsigned char c)
+match(struct head *head, const struct str *words, unsigned count,
+      unsigned char c)
 {
 	unsigned matching = 0;
 
-	for (unsigned i = 0; i < KNOWN; i++)
-		if ((head->matching & 1u << i) && head->at < known_names[i].n &&
-		    known_names[i].p[head->at] == (char)(c | 0x20))
+	if (head->matching == 0)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		if ((head->matching & 1u << i) && head->at < words[i].n &&
+		    words[i].p[head->at] == (char)(c | 0x20))
 			matching |= 1u << i;
 	head->matching = (uint8_t)matching;
 	head->at++;
+}
+
+/* Which of the words it was, or count. */
+static unsigned
+matched(const struct head *head, const struct str *words, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		if ((head->matching & 1u << i) && words[i].n == head->at)
+			break;
+	return i;
+}
+
+static enum state
+option_begin(struct head *head)
+{
+	head->matching = ALL_OF(OPTIONS);
+	head->at = 0;
+	return OPTION;
 }
 
 /* Behind the colon. */
 static enum state
 value_of(struct head *head)
 {
-	unsigned i;
-
-	for (i = 0; i < KNOWN; i++)
-		if ((head->matching & 1u << i) && known_names[i].n == head->at)
-			break;
 	head->cost += HEAD_VALUE_COST;
-	switch ((enum known)i) {
+	switch ((enum known)matched(head, known_names, KNOWN)) {
 	case CONTENT_LENGTH:
 		head->has_digits = false;
 		if (head->body_bytes != HEAD_BODY_UNKNOWN)
@@ -194,8 +229,7 @@ value_of(struct head *head)
 		head->body_bytes = HEAD_BODY_UNKNOWN;
 		return VALUE;
 	case CONNECTION:
-		head->has_connection = true;
-		return VALUE;
+		return option_begin(head);
 	case COOKIES:
 		return COOKIE;
 	case KNOWN:
@@ -208,8 +242,7 @@ static enum state
 after_name(struct head *head, unsigned char c)
 {
 	if (head_is_token[c]) {
-		if (head->matching)
-			match(head, c);
+		match(head, known_names, KNOWN, c);
 		return NAME;
 	}
 	if (c == ':' && head->at > 0)
@@ -229,7 +262,7 @@ after_line(struct head *head, unsigned char c)
 		return LAST_CR;
 	if (c == ' ' || c == '\t')
 		return wrong(head, ERR_BAD_REQUEST, "folded header line");
-	head->matching = ALL_KNOWN;
+	head->matching = ALL_OF(KNOWN);
 	head->at = 0;
 	return after_name(head, c);
 }
@@ -260,6 +293,36 @@ after_length(struct head *head, unsigned char c)
 	return wrong(head, ERR_BAD_REQUEST, "Content-Length is not a number");
 }
 
+static void
+option_end(struct head *head)
+{
+	switch ((enum option)matched(head, known_options, OPTIONS)) {
+	case CLOSE:
+		head->has_close = true;
+		break;
+	case KEEP_ALIVE:
+		head->has_keep_alive = true;
+		break;
+	case OPTIONS:
+		break;
+	}
+}
+
+static enum state
+after_option(struct head *head, unsigned char c)
+{
+	if (c == ',' || c == '\r')
+		option_end(head);
+	if (c == ',')
+		return option_begin(head);
+	if (c == ' ' || c == '\t')
+		return head->at > 0 ? OPTION_END : OPTION;
+	if (head->state == OPTION_END || !head_is_token[c])
+		head->matching = 0; /* "close x" is none that is known */
+	match(head, known_options, OPTIONS, c);
+	return other(head, c);
+}
+
 static enum state
 after(struct head *head, unsigned char c)
 {
@@ -287,6 +350,9 @@ after(struct head *head, unsigned char c)
 	case LENGTH:
 	case LENGTH_END:
 		return after_length(head, c);
+	case OPTION:
+	case OPTION_END:
+		return after_option(head, c);
 	case BEGIN_CR:
 	case LINE_CR:
 	case LAST_CR:

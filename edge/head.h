@@ -26,11 +26,12 @@ extern const bool head_is_token[256];
 
 struct head {
 	uint8_t state;	  /* enum state */
-	uint8_t matching; /* bits of the known names that it may still be */
-	uint8_t at;	  /* in the version, the name */
+	uint8_t matching; /* bits of the known words that it may still be */
+	uint8_t at;	  /* in the version, the word */
 	bool is_1_0;
-	bool has_connection; /* a Connection header */
-	bool has_digits;     /* of a Content-Length */
+	bool has_close; /* an option of Connection */
+	bool has_keep_alive;
+	bool has_digits; /* of a Content-Length */
 	uint8_t target_n;
 	char target[HEAD_TARGET_BYTES]; /* its beginning, as it came */
 	uint32_t bytes;			/* from the request line on */
@@ -48,5 +49,7 @@ size_t head_take(struct head *head, const char *bytes, size_t n);
 void head_fail(struct head *head, const char *fault);
 bool head_is_done(const struct head *head);
 bool head_is_wrong(const struct head *head);
+/* The connection closes behind this request. RFC 9112, section 9.3. */
+bool head_closes(const struct head *head);
 
 #endif

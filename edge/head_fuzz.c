@@ -22,7 +22,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < size; i++)
 		used += head_take(&parts, bytes + i, 1);
 	if (head_is_done(&whole) != head_is_done(&parts) ||
-	    whole.body_bytes != parts.body_bytes)
+	    whole.body_bytes != parts.body_bytes ||
+	    head_closes(&whole) != head_closes(&parts))
 		abort();
 	if (head_is_wrong(&whole) != head_is_wrong(&parts))
 		abort();

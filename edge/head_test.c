@@ -26,26 +26,47 @@ TEST(head_takes_what_is_framed_well)
 	const struct {
 		struct str text;
 		int64_t body_bytes;
-		bool has_connection, is_1_0;
+		bool closes;
 	} rows[] = {
-	    {STR(LINE "\r\n"), 0, false, false},
-	    {STR(LINE "Host: a\r\nX-A:\tb c\r\n\r\n"), 0, false, false},
-	    {STR("\r\n\r\n" LINE "Host:a\r\n\r\n"), 0, false, false},
-	    {STR("GET /a?b=c&d HTTP/1.0\r\n\r\n"), 0, false, true},
-	    {STR("PROPFIND * HTTP/1.1\r\n\r\n"), 0, false, false},
-	    {STR(LINE "X: \x01\x7f\xff\r\n\r\n"), 0, false, false},
-	    {STR(LINE "content-LENGTH:17\r\n\r\n"), 17, false, false},
-	    {STR(LINE "Content-Length: \t007 \t\r\n\r\n"), 7, false, false},
+	    {STR(LINE "\r\n"), 0, false},
+	    {STR(LINE "Host: a\r\nX-A:\tb c\r\n\r\n"), 0, false},
+	    {STR("\r\n\r\n" LINE "Host:a\r\n\r\n"), 0, false},
+	    {STR("GET /a?b=c&d HTTP/1.0\r\n\r\n"), 0, true},
+	    {STR("PROPFIND * HTTP/1.1\r\n\r\n"), 0, false},
+	    {STR(LINE "X: \x01\x7f\xff\r\n\r\n"), 0, false},
+	    {STR(LINE "content-LENGTH:17\r\n\r\n"), 17, false},
+	    {STR(LINE "Content-Length: \t007 \t\r\n\r\n"), 7, false},
 	    {STR(LINE "Content-Length: 9223372036854775807\r\n\r\n"), INT64_MAX,
-	     false, false},
+	     false},
 	    {STR(LINE "Content-Lengths: x\r\nContent-Lengt: x\r\n\r\n"), 0,
-	     false, false},
+	     false},
 	    {STR(LINE "Transfer-Encoding: chunked\r\n\r\n"), HEAD_BODY_UNKNOWN,
-	     false, false},
+	     false},
 	    {STR(LINE "Transfer-Encoding: x\r\nContent-Length: 5\r\n\r\n"),
-	     HEAD_BODY_UNKNOWN, false, false},
-	    {STR(LINE "Connection: close\r\n\r\n"), 0, true, false},
-	    {STR(LINE "Cookie: a=b; c=d\r\n\r\n"), 0, false, false},
+	     HEAD_BODY_UNKNOWN, false},
+	    {STR(LINE "Connection: close\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection:CLOSE\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection: TE ,\tclose \t, x\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection: , ,close,\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection: te\r\nconnection: close\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection: keep-alive, close\r\n\r\n"), 0, true},
+	    {STR(LINE "Connection: close\r\nConnection: keep-alive\r\n\r\n"), 0,
+	     true},
+	    {STR(LINE "Connection: keep-alive\r\n\r\n"), 0, false},
+	    {STR(LINE "Connection:\r\n\r\n"), 0, false},
+	    {STR(LINE "Connection: closed, clos, lose, -close\r\n\r\n"), 0,
+	     false},
+	    {STR(LINE
+		 "Connection: close x, x close, \"close\", =close\r\n\r\n"),
+	     0, false},
+	    {STR(LINE "Connection: clo se, \" close, close\"\r\n\r\n"), 0,
+	     false},
+	    {STR(LINE "Connections: close\r\nX: close\r\n\r\n"), 0, false},
+	    {STR("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), 0, false},
+	    {STR("GET / HTTP/1.0\r\nConnection: TE\r\n\r\n"), 0, true},
+	    {STR("GET / HTTP/1.0\r\nConnection: keep-alive,close\r\n\r\n"), 0,
+	     true},
+	    {STR(LINE "Cookie: a=b; c=d\r\n\r\n"), 0, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -59,8 +80,7 @@ TEST(head_takes_what_is_framed_well)
 					  head.fault ? head.fault : "-");
 			CHECK(!head_is_wrong(&head) && head.bytes > 0);
 			CHECK_INT(head.body_bytes, rows[i].body_bytes);
-			CHECK_INT(head.has_connection, rows[i].has_connection);
-			CHECK_INT(head.is_1_0, rows[i].is_1_0);
+			CHECK_INT(head_closes(&head), rows[i].closes);
 			CHECK_INT(head_take(&head, "GET", 3), 0);
 		}
 }
@@ -84,6 +104,9 @@ TEST(head_refuses_what_is_not)
 	    {STR(LINE "Host: a\r\r\n\r\n"), ERR_BAD_REQUEST, "CR alone"},
 	    {STR(LINE "Host: a\r\n\rX\r\n\r\n"), ERR_BAD_REQUEST, "CR alone"},
 	    {STR(LINE "Host: a\0b\r\n\r\n"), ERR_BAD_REQUEST, "NUL"},
+	    {STR(LINE "Connection: a\0\r\n\r\n"), ERR_BAD_REQUEST, "NUL"},
+	    {STR(LINE "Connection: a\n\r\n"), ERR_BAD_REQUEST, "LF alone"},
+	    {STR(LINE "Connection: a \rb\r\n"), ERR_BAD_REQUEST, "CR alone"},
 	    {STR(LINE "\0\r\n\r\n"), ERR_BAD_REQUEST, "NUL"},
 	    {STR(LINE "Host: a\r\n b\r\n\r\n"), ERR_BAD_REQUEST, "folded"},
 	    {STR(LINE "\tHost: a\r\n\r\n"), ERR_BAD_REQUEST, "folded"},

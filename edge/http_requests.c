@@ -234,6 +234,15 @@ http_on_request(void *ctx, struct MHD_Connection *mhd, const char *url,
 	return MHD_YES;
 }
 
+/* As far as our side knows. In HTTP/1.0 a stream ends with its connection. */
+static bool
+keeps(const struct http_request *r)
+{
+	return r->is_read && !r->is_refused &&
+	       !r->connection->http->is_draining &&
+	       !(r->is_stream && r->head.is_1_0);
+}
+
 void
 http_on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 		  enum MHD_RequestTerminationCode why)
@@ -241,8 +250,8 @@ http_on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 	struct http *http = ctx;
 	struct http_request *r = *request;
 	struct http_connection *connection = connection_of(mhd);
-	bool is_kept = why == MHD_REQUEST_TERMINATED_COMPLETED_OK && r &&
-		       r->is_read && !r->is_refused && !http->is_draining;
+	bool is_kept =
+	    why == MHD_REQUEST_TERMINATED_COMPLETED_OK && r && keeps(r);
 
 	*request = NULL;
 	if (connection == NULL)

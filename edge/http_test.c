@@ -233,26 +233,37 @@ TEST(http_lingers_then_rests)
 	finish();
 }
 
-/* One answer for each good request before it, then one refusal in our words,
- * and no more. */
+/* One refusal in our words, and no more. */
 static bool
-is_refused_once(const char *said, const char *status)
+is_refusal(const char *at, const char *status)
 {
-	const char *at = talk_got;
-
-	if (strncmp(said, GET_, sizeof(GET_) - 1) == 0) {
-		if (strncmp(at, "HTTP/1.1 200 ", 13) != 0)
-			return false;
-		at = strstr(at, "\r\n\r\nhello");
-		if (at == NULL)
-			return false;
-		at += sizeof("\r\n\r\nhello") - 1;
-	}
 	return (strncmp(at, "HTTP/1.1 ", 9) == 0 ||
 		strncmp(at, "HTTP/1.0 ", 9) == 0) &&
 	       strncmp(at + 9, status, strlen(status)) == 0 &&
 	       strstr(strstr(at, "\r\nDate:") + 1, "\r\nDate:") == NULL &&
 	       strstr(at, "text/plain") && strstr(at, "Connection: close");
+}
+
+/* What comes behind the answer of GET_, or NULL when that is none. */
+static const char *
+behind_hello(void)
+{
+	const char *at = strstr(talk_got, "\r\n\r\nhello");
+
+	if (at == NULL || strncmp(talk_got + 8, " 200 ", 5) != 0)
+		return NULL;
+	return at + sizeof("\r\n\r\nhello") - 1;
+}
+
+/* One answer for each good request before it, then the refusal. */
+static bool
+is_refused_once(const char *said, const char *status)
+{
+	const char *at = talk_got;
+
+	if (strncmp(said, GET_, sizeof(GET_) - 1) == 0)
+		at = behind_hello();
+	return at && is_refusal(at, status);
 }
 
 TEST(http_refuses_what_the_audit_refuses)
@@ -304,6 +315,71 @@ TEST(http_refuses_what_the_audit_refuses)
 				  talk_got);
 		close(fd);
 	}
+	finish();
+}
+
+/* Answered, then a wrong head behind it, as long as the connection stays; once
+ * it closes nobody is answered any more. */
+TEST(http_refuses_a_wrong_head_behind_any_that_keeps_the_connection)
+{
+	static const struct {
+		const char *first;
+		bool stays;
+	} rows[] = {
+	    {"GET /hello HTTP/1.1\r\nHost: a\r\n", true},
+	    {"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n",
+	     true},
+	    {"GET /hello HTTP/1.1\r\nHost: a\r\n"
+	     "Connection: TE, X-Close\r\nConnection: closed\r\n",
+	     true},
+	    {"GET /hello HTTP/1.1\r\nHost: a\r\n"
+	     "Connection: TE\r\nConnection: keep-alive ,Close\t\r\n",
+	     false},
+	    {"GET /hello HTTP/1.0\r\n", false},
+	    {"GET /hello HTTP/1.0\r\nConnection: Keep-Alive\r\n", true},
+	    {"GET /hello HTTP/1.0\r\nConnection: TE\r\n", false},
+	};
+	size_t i;
+
+	begin();
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf all;
+		const char *at;
+		int fd = client();
+
+		buf_init(&all, 4096);
+		buf_printf(&all, "%s\r\nhello\r\n\r\n%c", rows[i].first, '\0');
+		talk_say(fd, all.p);
+		if (!hear(fd, NULL))
+			test_fail(__FILE__, __LINE__, "row %zu stays open", i);
+		at = behind_hello();
+		CHECK(at != NULL);
+		if (rows[i].stays ? !is_refusal(at, "400 ") : *at != '\0')
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i,
+				  talk_got);
+		buf_fini(&all);
+		close(fd);
+	}
+	finish();
+}
+
+/* In HTTP/1.0 it is the end of the connection that ends a stream: what comes
+ * behind must not be taken for more of it. */
+TEST(http_says_nothing_behind_a_stream_that_ends_with_its_connection)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	talk_say(fd, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+		     "hello\r\n\r\n");
+	UNTIL(world.waiting != NULL);
+	CHECK(http_stream_write(world.waiting, STR("part")));
+	http_stream_end(world.waiting, true);
+	CHECK(hear(fd, NULL));
+	CHECK(strstr(talk_got, "\r\n\r\npart"));
+	CHECK(strstr(strstr(talk_got, "\r\n\r\npart"), "HTTP/1") == NULL);
+	close(fd);
 	finish();
 }
 

@@ -126,7 +126,7 @@ raw_next(int fd, bool is_kept)
 
 	if (raw == NULL || raw->is_refused)
 		return;
-	is_kept = is_kept && !raw->head.has_connection && !raw->head.is_1_0;
+	is_kept = is_kept && !head_closes(&raw->head);
 	head_begin(&raw->head);
 	if (raw->pending == NULL)
 		return;

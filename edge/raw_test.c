@@ -163,6 +163,11 @@ TEST(raw_refuses_a_pipelined_head_in_its_turn)
 	raw_next(ends[0], true);
 	CHECK_INT(refused, 0);
 	end();
+	begin();
+	pass(STR("GET / HTTP/1.1\r\nConnection: TE\r\n\r\n" BAD), 4096);
+	raw_next(ends[0], true);
+	CHECK_INT(refused, 1);
+	end();
 }
 
 TEST(raw_reads_heads_behind_chunks)
