@@ -249,8 +249,10 @@ TEST(edge_lists_models_for_anthropic_clients)
 	CHECK_STATUS("200");
 	CHECK_HAS("{\"data\":[{\"type\":\"model\",\"id\":\"gpt-x\","
 		  "\"display_name\":\"gpt-x\",\"created_at\":"
-		  "\"1970-01-01T00:00:05Z\"}],\"has_more\":false,"
-		  "\"first_id\":\"gpt-x\",\"last_id\":\"gpt-x\"}");
+		  "\"1970-01-01T00:00:05Z\"},{\"type\":\"model\",\"id\":"
+		  "\"some/model\",");
+	CHECK_HAS("}],\"has_more\":false,"
+		  "\"first_id\":\"gpt-x\",\"last_id\":\"some/model\"}");
 	world_get(LISTENER_PUBLIC,
 		  "GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 		  "anthropic-version: 2023-06-01\r\n\r\n");

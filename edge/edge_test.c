@@ -248,7 +248,7 @@ TEST(edge_reports_usage_and_models)
 	CHECK_STATUS("200");
 	CHECK_HAS("{\"object\":\"list\",\"data\":[{\"id\":\"gpt-x\","
 		  "\"object\":\"model\",\"created\":5,"
-		  "\"owned_by\":\"openai\"}]}");
+		  "\"owned_by\":\"openai\"},{\"id\":\"some/model\",");
 	world_get(LISTENER_PUBLIC,
 		  "GET /v1/models/gpt-x HTTP/1.1\r\n"
 		  "Host: a\r\n" KEY "Connection: close\r\n\r\n");
@@ -259,6 +259,38 @@ TEST(edge_reports_usage_and_models)
 		  "Host: a\r\n" KEY "Connection: close\r\n\r\n");
 	CHECK_STATUS("404");
 	CHECK_HAS("\"code\":\"MODEL_UNKNOWN\"");
+	world_end();
+}
+
+/* The official clients escape the slash of a name, others do not. */
+TEST(edge_finds_models_with_a_slash_in_their_names)
+{
+	static const struct {
+		const char *id, *status, *says;
+	} rows[] = {
+	    {"some/model", "HTTP/1.1 200 ", "\r\n\r\n{\"id\":\"some/model\","},
+	    {"some%2Fmodel", "HTTP/1.1 200 ",
+	     "\r\n\r\n{\"id\":\"some/model\","},
+	    {"some%2fmodel", "HTTP/1.1 200 ",
+	     "\r\n\r\n{\"id\":\"some/model\","},
+	    {"some", "HTTP/1.1 404 ", "\"code\":\"MODEL_UNKNOWN\""},
+	    {"some/", "HTTP/1.1 404 ", "\"code\":\"MODEL_UNKNOWN\""},
+	    {"some/model/x", "HTTP/1.1 404 ", "\"code\":\"MODEL_UNKNOWN\""},
+	    {"some%252Fmodel", "HTTP/1.1 404 ", "\"code\":\"MODEL_UNKNOWN\""},
+	};
+
+	world_begin();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char request[256];
+
+		snprintf(request, sizeof(request),
+			 "GET /v1/models/%s HTTP/1.1\r\nHost: a\r\n" KEY
+			 "Connection: close\r\n\r\n",
+			 rows[i].id);
+		world_get(LISTENER_PUBLIC, request);
+		CHECK_HAS(rows[i].status);
+		CHECK_HAS(rows[i].says);
+	}
 	world_end();
 }
 

@@ -46,7 +46,7 @@ const struct route routes[] = {
 {"POST", "/v1/messages",          PUBLIC,   AUTH_KEY,         SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_chat},
 {"POST", "/v1/messages/count_tokens", PUBLIC, AUTH_KEY,       SHAPE_ANTHROPIC, LARGE,  ROUTE_DEADLINE_AI, POOL_PROXY, serve_count_tokens},
 {"GET",  "/v1/models",            PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
-{"GET",  "/v1/models/{model}",    PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
+{"GET",  "/v1/models/{model...}", PUBLIC,   AUTH_KEY,         SHAPE_OPENAI,   NO_BODY, 5000,  POOL_PROXY,    serve_models},
 };
 /* clang-format on */
 const size_t routes_count = sizeof(routes) / sizeof(routes[0]);
@@ -84,7 +84,8 @@ is_at(const struct route *route, enum edge_listener listener, struct str path)
 	if (str_eq(str_of(route->path), path))
 		return true;
 	tail = tail_of(route, path);
-	return tail.p && !memchr(tail.p, '/', tail.n);
+	return tail.p &&
+	       (strstr(route->path, "...}") || !memchr(tail.p, '/', tail.n));
 }
 
 struct str

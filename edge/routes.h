@@ -20,7 +20,9 @@ enum route_auth {
 
 struct route {
 	const char *method;
-	const char *path;   /* "/api/keys/{provider}": the last part is any */
+	/* "/api/keys/{provider}": the last part is any; with "{model...}" it
+	 * may have slashes, as they came or as %2F. */
+	const char *path;
 	unsigned listeners; /* 1 << enum edge_listener */
 	enum route_auth auth;
 	enum route_shape shape; /* of its errors */

@@ -184,7 +184,7 @@ on_ai(void *ctx, const struct bus_request *request)
 {
 	struct worker *worker = ctx;
 	struct models_answer models;
-	struct priced_model model;
+	struct priced_model listed[2];
 	struct ai_request in;
 	struct arena arena;
 
@@ -194,12 +194,14 @@ on_ai(void *ctx, const struct bus_request *request)
 		return;
 	}
 	if (request->type == MSG_models_list) {
-		schema_clear(&priced_model_schema, &model);
-		model.id = STR("gpt-x");
-		model.provider = STR("openai");
-		model.created_at = 5000;
-		models.models = &model;
-		models.models_count = 1;
+		schema_clear(&priced_model_schema, &listed[0]);
+		listed[0].id = STR("gpt-x");
+		listed[0].provider = STR("openai");
+		listed[0].created_at = 5000;
+		listed[1] = listed[0];
+		listed[1].id = STR("some/model");
+		models.models = listed;
+		models.models_count = 2;
 		answer(worker, request->from, ERR_OK, &models_answer_schema,
 		       &models);
 		return;

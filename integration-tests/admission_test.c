@@ -22,7 +22,7 @@ static const struct free_route {
 } free_routes[] = {
     {"/v1/messages/count_tokens", 403},
     {"/v1/models", 200},
-    {"/v1/models/{model}", 404},
+    {"/v1/models/{model...}", 404},
 };
 
 static const struct free_route *
