@@ -3,7 +3,11 @@
  */
 #include "edge/world_test.h"
 
+#include "lib/metrics.h"
+#include "lib/msg.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -314,7 +318,7 @@ TEST(edge_is_well_or_not)
 	world_end();
 }
 
-/* One worker fails, one never answers: the page comes without them. */
+/* One worker refuses, which is an answer; one never answers. */
 TEST(edge_joins_metrics)
 {
 	world_begin();
@@ -325,9 +329,91 @@ TEST(edge_joins_metrics)
 	CHECK_HAS("chatello_events_seq{process=\"validate-0\"} 7\n");
 	CHECK_HAS("chatello_http_connections{process=\"edge-0\"} 1\n");
 	CHECK_HAS("chatello_up{process=\"edge-0\"} 1\n");
-	CHECK_HAS("chatello_up{process=\"proxy-0\"} 0\n");
+	CHECK_HAS("chatello_up{process=\"proxy-0\"} 1\n");
 	CHECK_HAS("chatello_up{process=\"usage-0\"} 0\n");
 	CHECK(!world_has("{process=\"usage-0\"} 1\n"));
+	world_end();
+}
+
+#define MANY 5 /* validate processes: too much for one page */
+static struct bus *many[MANY];
+
+/* As much as may be, of which the page takes one family. */
+static void
+on_ask_much(void *ctx, const struct bus_request *request)
+{
+	static const char head[] = "# HELP chatello_events_seq newest\n"
+				   "# TYPE chatello_events_seq gauge\n";
+	struct bus *bus = *(struct bus **)ctx;
+	struct metrics_answer metrics;
+	struct buf text, body;
+
+	buf_init(&text, METRICS_TEXT_BYTES_MAX);
+	buf_init(&body, 2 * METRICS_TEXT_BYTES_MAX);
+	buf_printf(&text, "%schatello_events_seq{process=\"validate-%d\"} 7\n",
+		   head, (int)((struct bus **)ctx - many));
+	buf_add_z(&text, "# HELP x ");
+	while (text.n < METRICS_TEXT_BYTES_MAX)
+		buf_add_char(&text, 'x');
+	metrics.text = buf_str(&text);
+	schema_encode(&metrics_answer_schema, &metrics, &body);
+	bus_answer(bus, request->from, ERR_OK, buf_str(&body));
+	buf_fini(&text);
+	buf_fini(&body);
+}
+
+static bool
+are_many_alive(void)
+{
+	struct bus_peer_state state;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		bus_pool_state(edge.pools[POOL_VALIDATE], i, &state);
+		if (!state.is_alive)
+			return false;
+	}
+	return true;
+}
+
+/* Who has answered is up, also when there is no room for its numbers. */
+TEST(edge_takes_no_process_for_down_whose_metrics_do_not_fit)
+{
+	unsigned shown = 0;
+
+	setenv("CHATELLO_VALIDATORS", "5", 1);
+	world_begin();
+	world_worker_close(POOL_VALIDATE);
+	for (int i = 0; i < MANY; i++) {
+		char name[BUS_NAME_BYTES];
+		struct why why;
+
+		snprintf(name, sizeof(name), "validate-%d", i);
+		CHECK_OK(bus_open(&many[i], edge.loop, "run", name, &why));
+		CHECK_OK(bus_serve_kind(many[i], "edge", 1));
+		bus_serve(many[i], on_ask_much, NULL, NULL, &many[i]);
+	}
+	UNTIL(are_many_alive());
+	world_get(LISTENER_INTERNAL, "GET /metrics HTTP/1.1\r\nHost: a\r\n"
+				     "Connection: close\r\n\r\n");
+	CHECK_STATUS("200");
+	CHECK_HAS("chatello_up{process=\"edge-0\"} 1\n");
+	CHECK_HAS("chatello_up{process=\"usage-0\"} 0\n");
+	for (int i = 0; i < MANY; i++) {
+		char line[128];
+
+		snprintf(line, sizeof(line),
+			 "chatello_events_seq{process=\"validate-%d\"} 7\n", i);
+		if (world_has(line)) {
+			shown++;
+			continue;
+		}
+		snprintf(line, sizeof(line),
+			 "chatello_up{process=\"validate-%d\"} 1\n", i);
+		CHECK_HAS(line);
+	}
+	CHECK_INT(shown, 3);
+	for (int i = 0; i < MANY; i++)
+		bus_close(many[i]);
 	world_end();
 }
 

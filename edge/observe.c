@@ -6,6 +6,7 @@
  */
 #include "edge/ask.h"
 #include "edge/routes.h"
+#include "lib/log.h"
 #include "lib/metrics.h"
 #include "lib/proc.h"
 
@@ -16,53 +17,65 @@ struct share {
 	struct bus_peer_state peer;
 	uint64_t ask_id;
 	bool is_asked;
-	struct str text; /* absent: it did not answer */
+	bool has_answered;
+	struct str text; /* absent: no answer, a refusal, or no room for it */
 };
 
 /* Lives in the request's arena. */
 struct gather {
 	struct http_request *request;
 	struct share *shares; /* the first is our own */
+	struct str *prints;   /* room for the text of each, and one more */
 	unsigned count;
 	unsigned waiting;
 };
 
+/* Of those whose numbers are not there. Who has answered is not down. */
 static struct str
-print_down(struct http_request *r, const char *process)
+print_bare(const struct gather *gather)
 {
-	buf_reset(&r->scratch);
-	metrics_print_down(&r->scratch, process);
-	return arena_str(&r->arena, buf_str(&r->scratch));
+	struct buf *out = &gather->request->scratch;
+
+	buf_reset(out);
+	for (unsigned i = 0; i < gather->count; i++) {
+		const struct share *share = &gather->shares[i];
+
+		if (share->text.p)
+			continue;
+		metrics_print_up(out, share->peer.name, share->has_answered);
+		if (share->has_answered)
+			log_warn("edge-metrics",
+				 "peer=%s its numbers are not on the page",
+				 share->peer.name);
+	}
+	return buf_str(out);
 }
 
 static void
 finish(struct gather *gather)
 {
 	struct http_request *r = gather->request;
-	struct str *prints =
-	    arena_array(&r->arena, gather->count, sizeof(*prints));
 	size_t count = 0;
-	unsigned i;
 
-	if (prints == NULL) {
-		reply_error(r, ERR_NO_MEMORY, NULL);
-		return;
-	}
-	for (i = 0; i < gather->count; i++) {
-		struct share *share = &gather->shares[i];
-
-		if (share->text.p == NULL)
-			share->text = print_down(r, share->peer.name);
-		if (share->text.p)
-			prints[count++] = share->text;
-	}
-	metrics_join(&r->out, prints, count);
+	for (unsigned i = 0; i < gather->count; i++)
+		if (gather->shares[i].text.p)
+			gather->prints[count++] = gather->shares[i].text;
+	gather->prints[count++] = print_bare(gather);
+	metrics_join(&r->out, gather->prints, count);
 	reply_headers(r);
-	if (r->out.is_failed)
+	if (r->out.is_failed || r->scratch.is_failed)
 		http_reply(r, 503, "text/plain", STR("out of memory\n"));
 	else
 		http_reply(r, 200, "text/plain; version=0.0.4",
 			   buf_str(&r->out));
+}
+
+/* Else the error is the bus's own. */
+static bool
+is_answer(enum err err)
+{
+	return err != ERR_WORKER_LOST && err != ERR_DEADLINE &&
+	       err != ERR_OVERLOADED && err != ERR_CANCELLED_BY_CALLER;
 }
 
 static void
@@ -73,6 +86,7 @@ on_share(void *ctx, const struct bus_answer *answer)
 	struct metrics_answer metrics;
 
 	share->is_asked = false;
+	share->has_answered = is_answer(answer->err);
 	if (answer->err == ERR_OK &&
 	    schema_decode(&metrics_answer_schema, answer->body, &metrics,
 			  &r->arena, NULL) == ERR_OK)
@@ -143,6 +157,18 @@ ask_all(struct gather *gather, struct bus_pool *pool, bool with_own)
 				 &gather->shares[gather->count++]);
 }
 
+static void
+add_own(struct gather *gather)
+{
+	struct http_request *r = gather->request;
+	struct share *own = &gather->shares[gather->count++];
+
+	memcpy(own->peer.name, edge_of(r)->name, sizeof(own->peer.name));
+	own->has_answered = true;
+	print_own(edge_of(r), &r->scratch);
+	own->text = arena_str(&r->arena, buf_str(&r->scratch));
+}
+
 void
 serve_metrics(struct http_request *r)
 {
@@ -158,7 +184,9 @@ serve_metrics(struct http_request *r)
 		most += bus_pool_size(edge->pools[pool]);
 	gather->request = r;
 	gather->shares = arena_array(&r->arena, most, sizeof(*gather->shares));
-	if (gather->shares == NULL) {
+	gather->prints =
+	    arena_array(&r->arena, most + 1, sizeof(*gather->prints));
+	if (gather->shares == NULL || gather->prints == NULL) {
 		reply_error(r, ERR_NO_MEMORY, NULL);
 		return;
 	}
@@ -166,9 +194,7 @@ serve_metrics(struct http_request *r)
 		gather->shares[i].gather = gather;
 	r->state = gather;
 	r->on_end = on_end;
-	print_own(edge, &r->scratch);
-	gather->shares[gather->count++].text =
-	    arena_str(&r->arena, buf_str(&r->scratch));
+	add_own(gather);
 	ask_all(gather, edge->siblings, false);
 	ask_all(gather, edge->analytics, true);
 	for (pool = 0; pool < EDGE_POOLS; pool++)

@@ -65,11 +65,12 @@ metrics_print(struct buf *out, const char *process)
 }
 
 void
-metrics_print_down(struct buf *out, const char *process)
+metrics_print_up(struct buf *out, const char *process, bool is_up)
 {
-	print_head(out, &rows[METRIC_UP]);
-	buf_printf(out, "%s{process=\"%s\"} 0\n", rows[METRIC_UP].family,
-		   process);
+	if (out->n == 0)
+		print_head(out, &rows[METRIC_UP]);
+	buf_printf(out, "%s{process=\"%s\"} %d\n", rows[METRIC_UP].family,
+		   process, is_up);
 }
 
 /* --- the page of several ---------------------------------------------------

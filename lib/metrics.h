@@ -23,8 +23,9 @@ int64_t metrics_get(enum metric metric);
 /* Families with # HELP and # TYPE, lines `name{process="edge-0",labels} value`;
  * those of lib/series behind them. */
 void metrics_print(struct buf *out, const char *process);
-/* What stands for a process that did not answer: it is down. */
-void metrics_print_down(struct buf *out, const char *process);
+/* What stands for a process whose numbers are not there, only whether it has
+ * answered; several behind one another are one print. */
+void metrics_print_up(struct buf *out, const char *process, bool is_up);
 /* Joins the prints of several processes into one valid page: each family once,
  * its HELP and TYPE first. A family that this program does not know is left
  * out. The prints are used up. */

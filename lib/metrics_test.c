@@ -54,7 +54,8 @@ TEST(metrics_join_names_each_family_once)
 	metrics_set(METRIC_COMMITS, 0);
 	series_add(series_provider(STR("demo")), SERIES_UPSTREAM_CALLS, 3);
 	metrics_print(&b, "proxy-0");
-	metrics_print_down(&c, "proxy-1");
+	metrics_print_up(&c, "proxy-1", false);
+	metrics_print_up(&c, "proxy-2", true);
 	prints[0] = buf_str(&a);
 	prints[1] = buf_str(&b);
 	prints[2] = buf_str(&c);
@@ -75,7 +76,8 @@ TEST(metrics_join_names_each_family_once)
 	check_text(&page,
 		   "chatello_up{process=\"usage-0\"} 1\n"
 		   "chatello_up{process=\"proxy-0\"} 1\n"
-		   "chatello_up{process=\"proxy-1\"} 0\n",
+		   "chatello_up{process=\"proxy-1\"} 0\n"
+		   "chatello_up{process=\"proxy-2\"} 1\n",
 		   1);
 	check_text(&page,
 		   "counter\nchatello_upstream_calls_total{process="
@@ -85,7 +87,7 @@ TEST(metrics_join_names_each_family_once)
 	check_text(&page, "chatello_new", 0);
 	/* Every line is there, and a name that another begins with
 	 * (chatello_store_commit...) is not taken for it. */
-	check_text(&page, "{process=", 2 * METRIC_COUNT + 3);
+	check_text(&page, "{process=", 2 * METRIC_COUNT + 4);
 	buf_fini(&a);
 	buf_fini(&b);
 	buf_fini(&c);
