@@ -19,6 +19,37 @@
 #define RETRY_AFTER_DEFAULT_MS 1000
 #define RETRY_UNASKED_MS_MAX 60000 /* what a program may wait by itself */
 
+/* What a page's script may read: all that it has a use for and that answers of
+ * this shape have. */
+#define EXPOSED                                                                \
+	"x-request-id, x-chatello-provider, x-chatello-overhead-ms, "          \
+	"Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, " \
+	"x-ratelimit-limit-requests-month, "                                   \
+	"x-ratelimit-remaining-requests-month, "                               \
+	"x-ratelimit-limit-spend-month, x-ratelimit-remaining-spend-month, "   \
+	"x-ratelimit-limit-concurrent, x-ratelimit-remaining-concurrent"
+
+static const char *
+exposed(const struct http_request *r)
+{
+	if (r->shape == SHAPE_OPENAI)
+		return EXPOSED ", x-should-retry, x-ratelimit-limit-requests, "
+			       "x-ratelimit-remaining-requests, "
+			       "x-ratelimit-reset-requests, "
+			       "x-ratelimit-limit-tokens, "
+			       "x-ratelimit-remaining-tokens, "
+			       "x-ratelimit-reset-tokens";
+	if (r->shape == SHAPE_ANTHROPIC)
+		return EXPOSED ", x-should-retry, request-id, "
+			       "anthropic-ratelimit-requests-limit, "
+			       "anthropic-ratelimit-requests-remaining, "
+			       "anthropic-ratelimit-requests-reset, "
+			       "anthropic-ratelimit-tokens-limit, "
+			       "anthropic-ratelimit-tokens-remaining, "
+			       "anthropic-ratelimit-tokens-reset";
+	return EXPOSED;
+}
+
 void
 reply_headers(struct http_request *r)
 {
@@ -29,16 +60,7 @@ reply_headers(struct http_request *r)
 	    r->head.header[AUDIT_ORIGIN].p == NULL)
 		return;
 	http_header(r, "Access-Control-Allow-Origin", "*");
-	http_header(r, "Access-Control-Expose-Headers",
-		    "x-request-id, x-chatello-provider, "
-		    "x-chatello-overhead-ms, Retry-After, RateLimit-Limit, "
-		    "RateLimit-Remaining, RateLimit-Reset, "
-		    "x-ratelimit-limit-requests-month, "
-		    "x-ratelimit-remaining-requests-month, "
-		    "x-ratelimit-limit-spend-month, "
-		    "x-ratelimit-remaining-spend-month, "
-		    "x-ratelimit-limit-concurrent, "
-		    "x-ratelimit-remaining-concurrent");
+	http_header(r, "Access-Control-Expose-Headers", exposed(r));
 }
 
 /* Left out when there is no memory for it: the answer stands without. */

@@ -163,6 +163,10 @@ world_answer_head(struct worker *worker, struct bus_from *from,
 	head.tokens_limit = 9000;
 	head.tokens_remaining = 8000;
 	head.tokens_reset_ms = 61001;
+	if (worker->places > 0) {
+		head.concurrent_limit = worker->places;
+		head.concurrent_remaining = worker->places - 1;
+	}
 	head.month_limit = 1000;
 	head.month_remaining = 41;
 	head.spend_limit = INT64_C(9000000000000000000);

@@ -20,6 +20,7 @@ struct worker {
 	unsigned asked;
 	unsigned cancelled;
 	struct bus_from *held; /* a question that waits for the test */
+	int64_t places;	       /* `concurrent` of an AI answer; 0 = no limit */
 	char key[64];
 	char domain[64];
 	char request_id[72];
