@@ -9,6 +9,7 @@
 
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ _Static_assert(MHD_VERSION >= 0x00097500,
 #define RUNS_A_TURN_MAX 8
 #define DRAIN_IDLE_MS 1000
 #define CLOSE_RUNS_MAX 64
+#define ACCEPT_REST_MS 100
 
 void
 http_mark_dirty(struct http *http)
@@ -29,13 +31,40 @@ http_mark_dirty(struct http *http)
 /* --- the daemon in our loop ---------------------------------------------- */
 
 static void
+on_rested(void *ctx)
+{
+	struct http *http = ctx;
+
+	loop_fd_change(http->options.loop, http->watch, EPOLLIN);
+}
+
+/* libmicrohttpd that finds no descriptor for a connection accepts none until
+ * another of its own closes; while it has no other it would try at each turn,
+ * without a pause. True: there is none, and it is left alone for a moment. */
+static bool
+is_short_of_room(struct http *http)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		return false;
+	}
+	if (loop_fd_change(http->options.loop, http->watch, 0) == ERR_OK)
+		loop_timer_set(http->options.loop, &http->rest, ACCEPT_REST_MS,
+			       on_rested, http);
+	return true;
+}
+
+static void
 on_readable(void *ctx, int fd, uint32_t events)
 {
 	struct http *http = ctx;
 
 	(void)fd;
 	(void)events;
-	http->is_dirty = true;
+	if (http->connection_count > 0 || !is_short_of_room(http))
+		http->is_dirty = true;
 }
 
 static void
@@ -224,6 +253,7 @@ http_close(struct http *http)
 	if (http->has_hook)
 		loop_turn_remove(http->options.loop, on_turn, http);
 	loop_timer_clear(http->options.loop, &http->again);
+	loop_timer_clear(http->options.loop, &http->rest);
 	deadlines_fini(&http->deadlines);
 	requests_fini(&http->requests);
 	free(http);

@@ -33,6 +33,7 @@ struct http {
 	struct MHD_Daemon *daemon;
 	struct loop_fd *watch;
 	struct loop_timer again; /* work is left that no descriptor tells of */
+	struct loop_timer rest;	 /* set: the daemon is left alone until then */
 	struct deadlines deadlines;
 	struct requests requests;
 	unsigned connection_count;

@@ -10,6 +10,7 @@
 #include "lib/test.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -399,6 +400,58 @@ TEST(http_refuses_other_versions_and_lengths_beyond_numbers)
 	shutdown(fd, SHUT_WR);
 	CHECK(hear(fd, NULL) && is_refused_once("", "413 "));
 	close(fd);
+	finish();
+}
+
+/* Turns that so many milliseconds take; those of a loop that spins are
+ * thousands. */
+static unsigned
+turns_within(int64_t ms)
+{
+	int64_t end_ms = clock_mono_ms() + ms;
+	unsigned turns = 0;
+
+	for (; clock_mono_ms() < end_ms; turns++)
+		CHECK_OK(loop_turn(world.loop, 50));
+	return turns;
+}
+
+static void
+wait_for_a_descriptor(bool is_first)
+{
+	struct rlimit most, now;
+	int open_one = is_first ? -1 : client(), fd = client(), spare;
+
+	if (!is_first) {
+		talk_say(open_one, GET_);
+		CHECK(hear(open_one, "\r\n\r\nhello"));
+	}
+	CHECK(getrlimit(RLIMIT_NOFILE, &most) == 0);
+	spare = dup(fd);
+	close(spare);
+	now = (struct rlimit){(rlim_t)spare, most.rlim_max};
+	talk_say(fd, GET_);
+	CHECK(setrlimit(RLIMIT_NOFILE, &now) == 0);
+	CHECK(turns_within(300) < 50);
+	CHECK(setrlimit(RLIMIT_NOFILE, &most) == 0);
+	if (!is_first)
+		close(open_one);
+	CHECK(hear(fd, "\r\n\r\nhello"));
+	close(fd);
+}
+
+/* Without a descriptor to spare who connects waits, and nobody spins. */
+TEST(http_waits_for_descriptors)
+{
+	begin();
+	wait_for_a_descriptor(false);
+	finish();
+}
+
+TEST(http_waits_for_descriptors_for_its_first_connection)
+{
+	begin();
+	wait_for_a_descriptor(true);
 	finish();
 }
 

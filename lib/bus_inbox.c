@@ -18,6 +18,7 @@
 #define ROOM_BYTES 65536u /* of a connection; more while a batch needs it */
 #define GREET_MS 5000
 #define ACCEPTS_A_TURN_MAX 64
+#define ACCEPT_REST_MS 100 /* without a descriptor or memory to spare */
 
 struct connection {
 	struct bus_inbox *inbox;
@@ -35,10 +36,30 @@ struct bus_inbox {
 	struct bus *bus;
 	int fd;
 	struct loop_fd *watch;
+	struct loop_timer rest; /* set: nobody is accepted until then */
 	struct connection *connections;
 	unsigned count;
 	uint32_t last_pipe;
 };
+
+/* The listening socket stays readable while somebody waits: it is left alone
+ * until a connection closes, or for a moment. */
+static void
+accept_again(void *ctx)
+{
+	struct bus_inbox *inbox = ctx;
+
+	loop_timer_clear(inbox->bus->loop, &inbox->rest);
+	loop_fd_change(inbox->bus->loop, inbox->watch, EPOLLIN);
+}
+
+static void
+accept_rest(struct bus_inbox *inbox)
+{
+	if (loop_fd_change(inbox->bus->loop, inbox->watch, 0) == ERR_OK)
+		loop_timer_set(inbox->bus->loop, &inbox->rest, ACCEPT_REST_MS,
+			       accept_again, inbox);
+}
 
 static void
 connection_close(struct connection *c)
@@ -55,6 +76,8 @@ connection_close(struct connection *c)
 	close(c->fd);
 	buf_fini(&c->buf);
 	free(c);
+	if (inbox->rest.heap_index)
+		accept_again(inbox);
 }
 
 static void
@@ -199,6 +222,13 @@ connection_open(struct bus_inbox *inbox, int fd)
 	loop_timer_set(loop, &c->greet, GREET_MS, on_no_greeting, c);
 }
 
+static bool
+is_short_of_room(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM ||
+	       error == ENOBUFS;
+}
+
 static void
 on_connection(void *ctx, int listener, uint32_t events)
 {
@@ -209,8 +239,11 @@ on_connection(void *ctx, int listener, uint32_t events)
 		int fd =
 		    accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
+		if (fd < 0) {
+			if (is_short_of_room(errno))
+				accept_rest(inbox);
 			return;
+		}
 		if (inbox->count < CONNECTIONS_MAX && is_ours(fd) && greet(fd))
 			connection_open(inbox, fd);
 		else
@@ -272,6 +305,7 @@ inbox_close(struct bus *bus)
 		next = c->next;
 		connection_close(c);
 	}
+	loop_timer_clear(bus->loop, &inbox->rest);
 	loop_fd_remove(bus->loop, inbox->watch);
 	close(inbox->fd);
 	free(inbox);

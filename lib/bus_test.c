@@ -992,6 +992,64 @@ TEST(bus_inbox_closes_who_speaks_something_else)
 	pair_close(&asker, &worker);
 }
 
+/* Whether the inbox has taken it: its greeting has come. */
+static bool
+is_greeted(int fd)
+{
+	char bytes[SP_GREETING_BYTES];
+
+	return recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) ==
+	       sizeof(bytes);
+}
+
+/* Turns that so many milliseconds take; those of a loop that spins are
+ * thousands. */
+static unsigned
+turns_within(int64_t ms)
+{
+	int64_t end_ms = clock_mono_ms() + ms;
+	unsigned turns = 0;
+
+	for (; clock_mono_ms() < end_ms; turns++)
+		CHECK_OK(loop_turn(loop, 50));
+	return turns;
+}
+
+/* Without a descriptor to spare who connects waits, and nobody spins; one that
+ * becomes free is taken, that of a connection at once. */
+TEST(bus_inbox_waits_for_descriptors)
+{
+	struct rlimit most, now;
+	struct worker worker;
+	int first, second, third, spare, filler;
+
+	make_loop();
+	worker_open(&worker, "work-0");
+	CHECK(getrlimit(RLIMIT_NOFILE, &most) == 0);
+	first = send_raw("run/work-0.sock", "", 0);
+	UNTIL(is_greeted(first));
+	second = send_raw("run/work-0.sock", "", 0);
+	third = send_raw("run/work-0.sock", "", 0);
+	spare = dup(first);
+	close(spare);
+	now = (struct rlimit){(rlim_t)spare, most.rlim_max};
+	CHECK(setrlimit(RLIMIT_NOFILE, &now) == 0);
+	CHECK(turns_within(300) < 50);
+	CHECK(!is_greeted(second));
+	close(first);
+	filler = dup(second); /* only the other end's becomes free */
+	UNTIL(is_greeted(second));
+	CHECK(turns_within(300) < 50);
+	CHECK(!is_greeted(third));
+	CHECK(setrlimit(RLIMIT_NOFILE, &most) == 0);
+	UNTIL(is_greeted(third));
+	close(filler);
+	close(second);
+	close(third);
+	bus_close(worker.bus);
+	loop_close(loop);
+}
+
 TEST(bus_batches_may_come_byte_by_byte)
 {
 	struct worker worker;
