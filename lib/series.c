@@ -246,20 +246,6 @@ series_observe(struct series_subject *subject, enum series series, int64_t us)
 	subject->numbers[series + SERIES_BUCKETS + 1] += us;
 }
 
-int64_t
-series_get(const struct series_subject *subject, enum series series)
-{
-	int64_t n = 0;
-
-	if (subject == NULL)
-		return 0;
-	if (row_of(series)->buckets == BUCKETS_NONE)
-		return subject->numbers[series];
-	for (unsigned i = 0; i <= SERIES_BUCKETS; i++)
-		n += subject->numbers[series + i];
-	return n;
-}
-
 /* --- the text --------------------------------------------------------------
  */
 

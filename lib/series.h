@@ -55,8 +55,6 @@ void series_set(struct series_subject *subject, enum series series,
 /* One more in a histogram. */
 void series_observe(struct series_subject *subject, enum series series,
 		    int64_t us);
-/* 0 when nothing was ever counted there; a histogram's: how many. */
-int64_t series_get(const struct series_subject *subject, enum series series);
 
 /* As metrics_print: families that have numbers, with # HELP and # TYPE. */
 void series_print(struct buf *out, const char *process);

@@ -27,8 +27,6 @@ TEST(series_are_counted_by_their_subject)
 	series_add(NULL, SERIES_AI_SETTLED, 5);
 	series_add(series_charge(STR("openai"), STR("gpt"), STR("EUR")),
 		   SERIES_AI_COST, 1234567);
-	CHECK_INT(series_get(a, SERIES_AI_SETTLED), 3);
-	CHECK_INT(series_get(NULL, SERIES_AI_SETTLED), 0);
 	buf_init(&text, 65536);
 	series_print(&text, "usage-0");
 	CHECK(!text.is_failed);
@@ -58,7 +56,6 @@ TEST(series_histograms_add_up)
 	series_observe(subject, SERIES_AI_OVERHEAD, 100);
 	series_observe(subject, SERIES_AI_OVERHEAD, 101);
 	series_observe(subject, SERIES_AI_OVERHEAD, 5000001);
-	CHECK_INT(series_get(subject, SERIES_AI_OVERHEAD), 4);
 	buf_init(&text, 65536);
 	series_print(&text, "edge-0");
 	check_has(&text, "# TYPE chatello_ai_overhead_seconds histogram\n",
@@ -104,8 +101,6 @@ TEST(series_beyond_the_limit_are_other)
 			   SERIES_AI_SETTLED, 1);
 	}
 	other = series_model(STR("openai"), STR("other"));
-	CHECK_INT(series_get(other, SERIES_AI_SETTLED),
-		  500 - (int64_t)SERIES_SUBJECTS_MAX);
 	CHECK(series_model(STR("openai"), STR("model-7")) != other);
 	/* Another provider has its own, as far as that goes. */
 	CHECK(series_model(STR("demo"), STR("x")) ==
@@ -122,6 +117,10 @@ TEST(series_beyond_the_limit_are_other)
 	buf_init(&text, 65536);
 	series_print(&text, "usage-0");
 	CHECK(!text.is_failed);
+	snprintf(name, sizeof(name),
+		 "provider=\"openai\",model=\"other\",status=\"settled\"} %u\n",
+		 500 - SERIES_SUBJECTS_MAX);
+	check_has(&text, name, true);
 	buf_fini(&text);
 }
 
