@@ -1,13 +1,16 @@
 /*
  * keys: a customer's own keys of AI providers: set, shown masked, removed. The
- * key passes through to the ledger; here it is in no log and no answer, and
- * what held it is wiped when the request is over.
+ * key passes through to the ledger; here it is in no log and no answer, and the
+ * own memory of a request that is served is wiped when it is over: body,
+ * question and arena. Not wiped are the buffers of libmicrohttpd and of the bus
+ * that it went through, and what a body that came in parts was moved from.
  */
 #include "edge/ask.h"
 #include "edge/routes.h"
 #include "lib/json.h"
 
 #define PROVIDER_BYTES_MAX 32u /* lib/msg.def */
+#define QUESTION_BYTES 8192u   /* key, provider and API key are within it */
 
 static bool
 provider_take(struct http_request *r, struct str *provider)
@@ -115,6 +118,7 @@ forget(struct http_request *r)
 {
 	wipe(&r->body);
 	wipe(&r->scratch); /* the question */
+	arena_wipe(&r->arena);
 }
 
 void
@@ -135,5 +139,7 @@ serve_key_set(struct http_request *r)
 		return;
 	}
 	question.api_key = body.api_key;
+	/* At once: what grows leaves a copy behind. */
+	buf_reserve(&r->scratch, QUESTION_BYTES);
 	ask_keys(r, &own_key_set_schema, &question, false, on_key);
 }

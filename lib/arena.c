@@ -55,6 +55,14 @@ arena_reset(struct arena *arena)
 	arena->used_bytes = 0;
 }
 
+void
+arena_wipe(struct arena *arena)
+{
+	for (struct arena_block *block = arena->first; block;
+	     block = block->next)
+		explicit_bzero(block->bytes, block->used);
+}
+
 static struct arena_block *
 block_add(struct arena *arena, size_t need)
 {

@@ -22,6 +22,8 @@ void arena_init(struct arena *arena, size_t limit_bytes);
 void arena_fini(struct arena *arena);
 /* Forgets what was allocated; keeps the first block for the next message. */
 void arena_reset(struct arena *arena);
+/* Overwrites what was allocated and not reset since: for what held a secret. */
+void arena_wipe(struct arena *arena);
 /* Zeroed, aligned to 16. NULL when the limit or the memory is exhausted. */
 void *arena_alloc(struct arena *arena, size_t bytes);
 /* count * size with an overflow check. */

@@ -38,6 +38,22 @@ TEST(arena_stops_at_its_limit)
 	arena_fini(&arena);
 }
 
+TEST(arena_is_wiped)
+{
+	struct arena arena;
+	struct str in_first, in_second;
+
+	arena_init(&arena, 1u << 20);
+	in_first = arena_str(&arena, STR("secret"));
+	CHECK(arena_alloc(&arena, 100000));
+	in_second = arena_str(&arena, STR("secret"));
+	arena_wipe(&arena);
+	CHECK_STR(in_first, STR("\0\0\0\0\0\0"));
+	CHECK_STR(in_second, STR("\0\0\0\0\0\0"));
+	arena_fini(&arena);
+	arena_wipe(&arena);
+}
+
 TEST(arena_copies_text)
 {
 	struct arena arena;
