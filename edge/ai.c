@@ -313,11 +313,9 @@ ask_proxy(struct http_request *r, struct str shape)
 	}
 	question.body = buf_str(&r->body);
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = &ai_request_schema,
 		   .in = &question,
 		   .takes_errors = true,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_ai,
 	       });
 	http_body_done(r);

@@ -5,7 +5,7 @@
  */
 #include "edge/ask.h"
 
-#include "edge/reply.h"
+#include "edge/routes.h"
 #include "lib/clock.h"
 #include "lib/metrics.h"
 
@@ -23,6 +23,16 @@ ask_reply_failure(struct http_request *r, enum err err, struct str body)
 		reply_failure(r, err, NULL);
 	else
 		reply_failure(r, err, &failure);
+}
+
+bool
+ask_take(struct http_request *r, const struct bus_answer *answer,
+	 const struct schema *schema, void *out)
+{
+	if (schema_decode(schema, answer->body, out, &r->arena, NULL) == ERR_OK)
+		return true;
+	reply_error(r, ERR_MALFORMED, NULL);
+	return false;
 }
 
 static void on_answer(void *ctx, const struct bus_answer *answer);
@@ -186,9 +196,9 @@ ask(struct http_request *r, const struct ask *question)
 	r->ask.takes_errors = question->takes_errors;
 	r->ask.is_repeatable = question->is_repeatable;
 	r->ask.was_repeated = question->is_impatient;
-	r->ask.pool = question->pool;
+	r->ask.pool = r->route->pool;
 	r->ask.type = question->schema->number;
-	r->ask.deadline_ms = question->deadline_ms;
+	r->ask.deadline_ms = routes_deadline_ms(r);
 	r->ask.began_ns = loop_now_ns(edge_of(r)->loop);
 	buf_reset(&r->scratch);
 	schema_encode(question->schema, question->in, &r->scratch);

@@ -15,14 +15,10 @@
 static bool
 provider_take(struct http_request *r, struct str *provider)
 {
-	struct why why;
-
 	*provider = routes_tail(r);
 	if (str_is_word(*provider) && provider->n <= PROVIDER_BYTES_MAX)
 		return true;
-	why_field(&why, ERR_BAD_FIELD, "provider",
-		  "there is no provider of that name");
-	reply_why(r, ERR_BAD_FIELD, &why);
+	reply_field(r, "provider", "there is no provider of that name");
 	return false;
 }
 
@@ -32,11 +28,9 @@ ask_keys(struct http_request *r, const struct schema *schema, const void *in,
 	 void (*fn)(struct http_request *r, const struct bus_answer *answer))
 {
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = schema,
 		   .in = in,
 		   .is_repeatable = is_read,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = fn,
 	       });
 }
@@ -53,11 +47,8 @@ on_key(struct http_request *r, const struct bus_answer *answer)
 {
 	struct own_key_view view;
 
-	if (schema_decode(&own_key_view_schema, answer->body, &view, &r->arena,
-			  NULL) == ERR_OK)
+	if (ask_take(r, answer, &own_key_view_schema, &view))
 		reply_key(r, &view);
-	else
-		reply_error(r, ERR_MALFORMED, NULL);
 }
 
 static void
@@ -66,9 +57,9 @@ on_keys(struct http_request *r, const struct bus_answer *answer)
 	bool is_one = routes_tail(r).p != NULL;
 	struct own_keys keys;
 
-	if (schema_decode(&own_keys_schema, answer->body, &keys, &r->arena,
-			  NULL) != ERR_OK ||
-	    (is_one && keys.keys_count != 1)) {
+	if (!ask_take(r, answer, &own_keys_schema, &keys))
+		return;
+	if (is_one && keys.keys_count != 1) {
 		reply_error(r, ERR_MALFORMED, NULL);
 	} else if (is_one) {
 		reply_key(r, &keys.keys[0]);

@@ -11,11 +11,8 @@ on_validated(struct http_request *r, const struct bus_answer *answer)
 	struct validate_answer out;
 	enum err verdict;
 
-	if (schema_decode(&validate_answer_schema, answer->body, &out,
-			  &r->arena, NULL) != ERR_OK) {
-		reply_error(r, ERR_MALFORMED, NULL);
+	if (!ask_take(r, answer, &validate_answer_schema, &out))
 		return;
-	}
 	verdict = out.err >= 0 && out.err < ERR_COUNT ? (enum err)out.err
 						      : ERR_INTERNAL;
 	if (out.retry_after_ms >= 0)
@@ -38,11 +35,9 @@ serve_validate(struct http_request *r)
 	struct validate_license question = {.key = r->key, .domain = r->domain};
 
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = &validate_license_schema,
 		   .in = &question,
 		   .is_repeatable = true,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_validated,
 	       });
 }
@@ -52,24 +47,17 @@ on_activation(struct http_request *r, const struct bus_answer *answer)
 {
 	struct activation_answer out;
 
-	if (schema_decode(&activation_answer_schema, answer->body, &out,
-			  &r->arena, NULL) != ERR_OK)
-		reply_error(r, ERR_MALFORMED, NULL);
-	else
+	if (ask_take(r, answer, &activation_answer_schema, &out))
 		reply_schema(r, 200, &activation_answer_schema, &out);
 }
 
 static bool
 has_domain(struct http_request *r)
 {
-	struct why why;
-
-	if (r->domain.n > 0)
-		return true;
-	why_field(&why, ERR_BAD_FIELD, "domain",
-		  "no site: send it as `domain` or X-Site-Url");
-	reply_why(r, ERR_BAD_FIELD, &why);
-	return false;
+	if (r->domain.n == 0)
+		reply_field(r, "domain",
+			    "no site: send it as `domain` or X-Site-Url");
+	return r->domain.n > 0;
 }
 
 static void
@@ -77,10 +65,8 @@ ask_activation(struct http_request *r, const struct schema *schema,
 	       const void *in)
 {
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = schema,
 		   .in = in,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_activation,
 	       });
 }

@@ -109,11 +109,8 @@ on_models(struct http_request *r, const struct bus_answer *answer)
 	struct str id = routes_tail(r);
 	struct models_answer models;
 
-	if (schema_decode(&models_answer_schema, answer->body, &models,
-			  &r->arena, NULL) != ERR_OK) {
-		reply_error(r, ERR_MALFORMED, NULL);
+	if (!ask_take(r, answer, &models_answer_schema, &models))
 		return;
-	}
 	http_header(r, "Cache-Control", "no-store");
 	if (id.p)
 		reply_one(r, &models, id);
@@ -127,11 +124,9 @@ serve_models(struct http_request *r)
 	struct models_list question = {.key = r->key, .domain = r->domain};
 
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = &models_list_schema,
 		   .in = &question,
 		   .is_repeatable = true,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_models,
 	       });
 }

@@ -370,23 +370,32 @@ reply_failure(struct http_request *r, enum err err,
 	reply_json(r, row->http_status);
 }
 
-void
-reply_error(struct http_request *r, enum err err, const char *text)
+static void
+refuse(struct http_request *r, enum err err, const char *field,
+       const char *text)
 {
 	struct failure failure;
 
 	schema_clear(&failure_schema, &failure);
 	failure.message = str_of(text);
+	failure.field = str_of(field);
 	reply_failure(r, err, &failure);
+}
+
+void
+reply_error(struct http_request *r, enum err err, const char *text)
+{
+	refuse(r, err, NULL, text);
 }
 
 void
 reply_why(struct http_request *r, enum err err, const struct why *why)
 {
-	struct failure failure;
+	refuse(r, err, why->field, why->text);
+}
 
-	schema_clear(&failure_schema, &failure);
-	failure.message = str_of(why->text);
-	failure.field = str_of(why->field);
-	reply_failure(r, err, &failure);
+void
+reply_field(struct http_request *r, const char *field, const char *text)
+{
+	refuse(r, ERR_BAD_FIELD, field, text);
 }

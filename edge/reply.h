@@ -32,6 +32,9 @@ void reply_schema(struct http_request *request, int status,
 void reply_error(struct http_request *request, enum err err, const char *text);
 void reply_why(struct http_request *request, enum err err,
 	       const struct why *why);
+/* ERR_BAD_FIELD. */
+void reply_field(struct http_request *request, const char *field,
+		 const char *text);
 void reply_failure(struct http_request *request, enum err err,
 		   const struct failure *failure);
 

@@ -82,13 +82,11 @@ serve_health(struct http_request *r)
 	struct store_status_get question = {0};
 
 	ask(r, &(struct ask){
-		   .pool = POOL_VALIDATE,
 		   .schema = &store_status_get_schema,
 		   .in = &question,
 		   .is_repeatable = true,
 		   .takes_errors = true,
 		   .is_impatient = true,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_store_status,
 	       });
 }

@@ -9,11 +9,8 @@ on_report(struct http_request *r, const struct bus_answer *answer)
 {
 	struct usage_report report;
 
-	if (schema_decode(&usage_report_schema, answer->body, &report,
-			  &r->arena, NULL) != ERR_OK) {
-		reply_error(r, ERR_MALFORMED, NULL);
+	if (!ask_take(r, answer, &usage_report_schema, &report))
 		return;
-	}
 	http_header(r, "Cache-Control", "no-store");
 	reply_schema(r, 200, &usage_report_schema, &report);
 }
@@ -24,11 +21,9 @@ serve_usage(struct http_request *r)
 	struct usage_get question = {.key = r->key, .domain = r->domain};
 
 	ask(r, &(struct ask){
-		   .pool = r->route->pool,
 		   .schema = &usage_get_schema,
 		   .in = &question,
 		   .is_repeatable = true,
-		   .deadline_ms = routes_deadline_ms(r),
 		   .fn = on_report,
 	       });
 }
