@@ -14,7 +14,7 @@
 /* {name} and what joins it to the rest are left out when there is no name. */
 struct note_row {
 	enum event_type type;
-	int64_t weight;
+	int weight;
 	bool is_by_people; /* only told when a person wrote it */
 	const char *emoji;
 	const char *it;

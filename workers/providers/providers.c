@@ -21,9 +21,9 @@ const struct provider_row provider_rows[PROVIDER_COUNT] = {
 	    .key_name = #ID "_API_KEY",                                        \
 	    .key_at = offsetof(struct conf, id##_api_key),                     \
 	    .base_url_at = offsetof(struct conf, id##_base_url),               \
-	    .key_header = header,                                              \
-	    .default_model = model,                                            \
-	    .max_tokens_name = limit,                                          \
+	    .key_header = (header),                                            \
+	    .default_model = (model),                                          \
+	    .max_tokens_name = (limit),                                        \
 	},
 #include "lib/providers.def"
 #undef PROVIDER
