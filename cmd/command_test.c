@@ -382,3 +382,24 @@ TEST(command_provider_list_shows_what_is_built_in)
 	}
 	ran_free(&ran);
 }
+
+/* The next one would have been right in another house. */
+TEST(command_one_too_many_is_a_failure)
+{
+	char line[128];
+
+	set_up_store();
+	for (int i = 0; i <= 12; i++) {
+		snprintf(line, sizeof(line),
+			 "price set openai gpt-9 --input 1 --output %d --from "
+			 "20%d-01-01",
+			 i + 1, 40 + i);
+		expect(line, i < 12 ? 0 : EXIT_FAILED, "",
+		       i < 12 ? "" : "at most 12 prices");
+	}
+	for (int i = 0; i <= 64; i++) {
+		snprintf(line, sizeof(line), "plan set gold --limit n%d=1", i);
+		expect(line, i < 64 ? 0 : EXIT_FAILED, "",
+		       i < 64 ? "" : "at most 64 limits");
+	}
+}

@@ -63,7 +63,7 @@ merge_limits(struct context *context, const struct plan_set *in,
 			if (str_eq(limits[at].name, in->limits[i].name))
 				break;
 		if (at == ITEMS_MAX)
-			return ledger_refuse(context, ERR_BAD_FIELD, "limits",
+			return ledger_refuse(context, ERR_CONFLICT, "limits",
 					     "a plan has at most %u limits",
 					     ITEMS_MAX);
 		limits[at] = in->limits[i];

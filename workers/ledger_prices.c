@@ -139,7 +139,7 @@ change_make(struct context *context, const struct price_set *in,
 		return e;
 	if (prices_put(&change->prices, &change->period, context->now_ms) !=
 	    ERR_OK)
-		return ledger_refuse(context, ERR_BAD_FIELD, "valid_from",
+		return ledger_refuse(context, ERR_CONFLICT, "valid_from",
 				     "a model has at most %u prices: remove "
 				     "one that is to come",
 				     PRICES_PERIODS_MAX);
