@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -20,10 +21,23 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define MMAP_BYTES (256 << 10) /* a block of that size goes back when freed */
+#define TRIM_BYTES (1 << 20)   /* free at the heap's end: it shrinks */
 #define BACKLOG 4096
 #define LISTEN_FIRST_FD 3 /* SD_LISTEN_FDS_START */
 #define LISTEN_FDS_MAX 64
 #define HOST_BYTES 64
+
+/* By itself malloc learns from each large block that it is to keep such blocks:
+ * one long answer, and the process holds megabytes from then on. And every
+ * thread of a library's would have a heap of its own. */
+static void
+give_memory_back(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+	mallopt(M_ARENA_MAX, 1);
+}
 
 void
 proc_harden(void)
@@ -32,6 +46,7 @@ proc_harden(void)
 	struct rlimit files;
 	int fd;
 
+	give_memory_back();
 	umask(027);
 	prctl(PR_SET_DUMPABLE, 0);
 	setrlimit(RLIMIT_CORE, &none);
