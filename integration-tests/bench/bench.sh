@@ -27,8 +27,10 @@
 # translated, and so is the answer; the difference in CPU is translation's cost.
 # TTFT is the time to the first byte of a stream's body. For the rows "calm" and
 # "faults" one licence asks one provider 8 times at once, with 2 ms between, while
-# others of the same proxy stand still, or get from the other providers what
-# providers do wrong: silence, a byte a second, 503s, answers without an end.
+# 102 requests of others are under way in the same proxy: "calm" answered well by
+# the other providers, some at once and some slowly, "faults" with what providers
+# do wrong: silence, a byte a second, 503s, answers without an end. "alone": nobody
+# else asks.
 #
 # Prints a table and writes build/bench.json.
 set -euo pipefail
@@ -276,30 +278,41 @@ bench_translation() {
 	measure_body ai-2k-sse-translated-64 "$(sed $claude <<<"$sse")"
 }
 
-# One licence's requests while others meet faults; their providers are left alone
-# for a while behind it.
-bench_faults() {
-	local up body='{"model":"MODEL","messages":[{"role":"user","content":"Hi #up UP"}]}'
+# What the others ask: a model, requests at a time, ms between them, JSON or a
+# stream; and what its provider does, without faults and with them.
+others() {
+	cat <<-'OTHERS'
+		gpt-test|32|100|json||status=503
+		gpt-test|16|100|json|delay=1000|cut=head by=silence
+		gpt-test|16|100|sse|events=20 gap=100|cut=mid by=silence
+		gpt-test|4|100|json||html status=502
+		deepseek-test|32|100|sse|events=20 gap=500|drip gap=1000
+		deepseek-test|1|2000|sse||flood=104857600
+		deepseek-test|1|2000|json||flood=104857600
+	OTHERS
+}
+
+# ROW [5|6]: one licence's requests, alone or while others ask (column of others).
+measure_among() {
+	local model count wait shape up body pids_of_others=()
 	local good='{"model":"claude-test","messages":[{"role":"user","content":"Hello there"}]}'
-	local faults=()
-	measure ai-calm-8 "$house" -n 8 -w 2 -k "$work/keys.one" -b "$good" "$public" $path
-	while read -r model count wait stream up; do
-		up=${body/UP/$up}
-		[ "$stream" = json ] || up=${up/\"model\"/\"stream\":true,\"model\"}
+	while [ $# -gt 1 ] && IFS='|' read -r model count wait shape up; do
+		body='{"model":"MODEL","messages":[{"role":"user","content":"Hi #up UP"}]}'
+		body=${body/UP/$up}
+		[ "$shape" = json ] || body=${body/\"model\"/\"stream\":true,\"model\"}
 		"$bin/load" -n "$count" -s $((seconds + 2)) -w "$wait" -k "$work/keys.ai" \
-			-b "${up/MODEL/$model}" "$public" $path >/dev/null &
-		faults+=($!)
-	done <<-'FAULTS'
-		gpt-test 32 100 json status=503
-		gpt-test 16 100 json cut=head by=silence
-		gpt-test 16 100 sse cut=mid by=silence
-		gpt-test 4 100 json html status=502
-		deepseek-test 32 100 sse drip gap=1000
-		deepseek-test 1 2000 sse flood=104857600
-		deepseek-test 1 2000 json flood=104857600
-	FAULTS
-	measure ai-faults-8 "$house" -n 8 -w 2 -k "$work/keys.one" -b "$good" "$public" $path
-	wait "${faults[@]}"
+			-b "${body/MODEL/$model}" "$public" $path >/dev/null &
+		pids_of_others+=($!)
+	done < <(others | cut -d'|' -f1-4,"${2:-5}")
+	measure "$1" "$house" -n 8 -w 2 -k "$work/keys.one" -b "$good" "$public" $path
+	[ ${#pids_of_others[@]} = 0 ] || wait "${pids_of_others[@]}"
+}
+
+# The providers with faults are left alone for a while behind them: last.
+bench_faults() {
+	measure_among ai-alone-8
+	measure_among ai-calm-8 5
+	measure_among ai-faults-8 6
 }
 
 # Behind all else that works, so that whatever grows to its bound has done so.
@@ -373,6 +386,7 @@ figures() {
 		ai_translation_cpu_us $(minus "$(value ai-2k-translated-64 5)" "$(value ai-2k-64 5)") 40
 		ai_sse_translation_cpu_us $(minus "$(value ai-2k-sse-translated-64 5)" "$(value ai-2k-sse-64 5)") -
 		ai_p99_among_faults $(ratio "$(value ai-faults-8 4)" "$(value ai-calm-8 4)") 1.10
+		ai_p99_among_others $(ratio "$(value ai-calm-8 4)" "$(value ai-alone-8 4)") -
 		ledger_pairs_64 $(value ledger-pairs-64 2) 50000
 		ai_json_64_random_of_nginx $(ratio "$(value ai-json-64-random 2)" "$(value nginx-json-64 2)") -
 		ledger_pairs_64_random $(value ledger-pairs-64-random 2) -
