@@ -250,44 +250,6 @@ upstream_origin_drain(struct upstream_origin *origin)
 
 /* --- its socket ------------------------------------------------------ */
 
-static void
-on_ready(void *ctx, int fd, uint32_t events)
-{
-	struct upstream_connection *connection = ctx;
-
-	(void)fd;
-	if (connection->call) {
-		upstream_call_ready(connection->call, events);
-		return;
-	}
-	/* Closed by the other side, which has nothing to say now. */
-	idle_remove(connection);
-	upstream_connection_close(connection);
-}
-
-enum err
-upstream_connection_watch(struct upstream_connection *connection,
-			  uint32_t events)
-{
-	enum err err = ERR_OK;
-
-	if (events == connection->events)
-		return ERR_OK;
-	if (events == 0) {
-		loop_fd_remove(loop_of(connection), connection->watch);
-		connection->watch = NULL;
-	} else if (connection->watch) {
-		err = loop_fd_change(loop_of(connection), connection->watch,
-				     events);
-	} else {
-		err = loop_fd_add(loop_of(connection), connection->fd, events,
-				  on_ready, connection, &connection->watch);
-	}
-	if (err == ERR_OK)
-		connection->events = events;
-	return err;
-}
-
 static enum io
 io_of(CURLcode code)
 {
@@ -314,4 +276,51 @@ upstream_connection_receive(struct upstream_connection *connection, size_t *n)
 	*n = 0;
 	return io_of(curl_easy_recv(connection->easy, upstream->in,
 				    sizeof(upstream->in), n));
+}
+
+/* Of one that waits: TLS may talk to TLS, but there is nothing to say to us,
+ * and whoever ends is gone. */
+static bool
+is_quiet(struct upstream_connection *connection)
+{
+	size_t n;
+
+	return upstream_connection_receive(connection, &n) == IO_BLOCKED;
+}
+
+static void
+on_ready(void *ctx, int fd, uint32_t events)
+{
+	struct upstream_connection *connection = ctx;
+
+	(void)fd;
+	if (connection->call) {
+		upstream_call_ready(connection->call, events);
+	} else if (!is_quiet(connection)) {
+		idle_remove(connection);
+		upstream_connection_close(connection);
+	}
+}
+
+enum err
+upstream_connection_watch(struct upstream_connection *connection,
+			  uint32_t events)
+{
+	enum err err = ERR_OK;
+
+	if (events == connection->events)
+		return ERR_OK;
+	if (events == 0) {
+		loop_fd_remove(loop_of(connection), connection->watch);
+		connection->watch = NULL;
+	} else if (connection->watch) {
+		err = loop_fd_change(loop_of(connection), connection->watch,
+				     events);
+	} else {
+		err = loop_fd_add(loop_of(connection), connection->fd, events,
+				  on_ready, connection, &connection->watch);
+	}
+	if (err == ERR_OK)
+		connection->events = events;
+	return err;
 }
