@@ -29,8 +29,7 @@ now_ms(void)
 	return clock_mono_ms();
 }
 
-/* The programs lie beside this one. */
-static void
+void
 program_path(const char *program, char out[PATH_MAX])
 {
 	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);

@@ -8,6 +8,7 @@
 #define INTEGRATION_HOUSE_H
 
 #include <jansson.h>
+#include <limits.h>
 #include <sys/types.h>
 
 #include "lib/test.h"
@@ -47,6 +48,8 @@ pid_t house_pid(const struct house *house, const char *name);
 /* kill(2) on it; false when there is none. */
 bool house_kill(const struct house *house, const char *name, int signal);
 
+/* A program of the build: it lies beside this one. */
+void program_path(const char *program, char out[PATH_MAX]);
 /* Runs a program of the build with these arguments, NULL at the end. */
 struct output run(const char *program, ...) __attribute__((sentinel));
 struct output run_args(const char *program, char *const *args);
