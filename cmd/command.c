@@ -361,7 +361,12 @@ run(struct command *command, int argc, char **argv, struct why *why)
 		return ERR_OK;
 	}
 	if (has_word(argv + 1, "--version", "-V")) {
-		buf_add_z(&command->out, "chatello " COMMAND_VERSION "\n");
+		if (has_word(argv + 1, "--json", "--json"))
+			buf_add_z(&command->out,
+				  "{\"version\":\"" COMMAND_VERSION "\"}\n");
+		else
+			buf_add_z(&command->out,
+				  "chatello " COMMAND_VERSION "\n");
 		return ERR_OK;
 	}
 	e = conf_load(&command->conf, &argc, argv, why);

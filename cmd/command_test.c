@@ -85,6 +85,9 @@ TEST(command_help_and_version)
 {
 	set_up();
 	expect("--version", 0, "chatello " COMMAND_VERSION "\n", "");
+	expect("--version --json", 0, "{\"version\":\"" COMMAND_VERSION "\"}\n",
+	       "");
+	expect("--json -V", 0, "{\"version\":", "");
 	expect("--help", 0, "suspend", "");
 	expect("license --help", 0, "suspend", "");
 	expect("license issue --help", 0, "--email", "");
