@@ -158,6 +158,46 @@ upstream_connection_made(struct upstream_connection *connection, CURLcode code)
 		upstream_call_connected(call);
 }
 
+/* --- its bytes ------------------------------------------------------- */
+
+static enum io
+io_of(CURLcode code)
+{
+	if (code == CURLE_OK)
+		return IO_DONE;
+	return code == CURLE_AGAIN ? IO_BLOCKED : IO_BROKEN;
+}
+
+enum io
+upstream_connection_send(struct upstream_connection *connection,
+			 struct str bytes, size_t *done)
+{
+	size_t n = bytes.n < SEND_BYTES_MAX ? bytes.n : SEND_BYTES_MAX;
+
+	*done = 0;
+	return io_of(curl_easy_send(connection->easy, bytes.p, n, done));
+}
+
+enum io
+upstream_connection_receive(struct upstream_connection *connection, size_t *n)
+{
+	struct upstream *upstream = connection->origin->upstream;
+
+	*n = 0;
+	return io_of(curl_easy_recv(connection->easy, upstream->in,
+				    sizeof(upstream->in), n));
+}
+
+/* Of one that waits: TLS may talk to TLS, but there is nothing to say to us,
+ * and whoever ends is gone. Overwrites upstream->in. */
+static bool
+is_quiet(struct upstream_connection *connection)
+{
+	size_t n;
+
+	return upstream_connection_receive(connection, &n) == IO_BLOCKED;
+}
+
 /* --- those that wait ------------------------------------------------- */
 
 static void
@@ -188,22 +228,37 @@ idle_remove(struct upstream_connection *connection)
 	origin->upstream->idle_count--;
 }
 
+/* What came before a request is no answer to it: whatever the loop has not seen
+ * yet is looked for here. */
+static struct upstream_connection *
+idle_take(struct upstream_origin *origin)
+{
+	int64_t now_ms = loop_now_ms(origin->upstream->loop);
+
+	while (origin->idle) {
+		struct upstream_connection *connection = origin->idle;
+
+		if (now_ms - connection->idle_since_ms > IDLE_MS_MAX) {
+			upstream_origin_drain(origin); /* others wait longer */
+			break;
+		}
+		idle_remove(connection);
+		if (is_quiet(connection))
+			return connection;
+		upstream_connection_close(connection);
+	}
+	return NULL;
+}
+
 struct upstream_connection *
 upstream_connection_take(struct upstream_call *call, bool is_new)
 {
-	struct upstream_origin *origin = call->target->origin;
-	struct upstream_connection *connection = is_new ? NULL : origin->idle;
+	struct upstream_connection *connection =
+	    is_new ? NULL : idle_take(call->target->origin);
 
-	if (connection &&
-	    loop_now_ms(loop_of(connection)) - connection->idle_since_ms >
-		IDLE_MS_MAX) {
-		upstream_origin_drain(origin); /* the others wait longer */
-		connection = NULL;
-	}
 	call->is_kept = connection != NULL;
 	if (connection == NULL)
 		return connection_open(call);
-	idle_remove(connection);
 	connection->call = call;
 	return connection;
 }
@@ -249,44 +304,6 @@ upstream_origin_drain(struct upstream_origin *origin)
 }
 
 /* --- its socket ------------------------------------------------------ */
-
-static enum io
-io_of(CURLcode code)
-{
-	if (code == CURLE_OK)
-		return IO_DONE;
-	return code == CURLE_AGAIN ? IO_BLOCKED : IO_BROKEN;
-}
-
-enum io
-upstream_connection_send(struct upstream_connection *connection,
-			 struct str bytes, size_t *done)
-{
-	size_t n = bytes.n < SEND_BYTES_MAX ? bytes.n : SEND_BYTES_MAX;
-
-	*done = 0;
-	return io_of(curl_easy_send(connection->easy, bytes.p, n, done));
-}
-
-enum io
-upstream_connection_receive(struct upstream_connection *connection, size_t *n)
-{
-	struct upstream *upstream = connection->origin->upstream;
-
-	*n = 0;
-	return io_of(curl_easy_recv(connection->easy, upstream->in,
-				    sizeof(upstream->in), n));
-}
-
-/* Of one that waits: TLS may talk to TLS, but there is nothing to say to us,
- * and whoever ends is gone. */
-static bool
-is_quiet(struct upstream_connection *connection)
-{
-	size_t n;
-
-	return upstream_connection_receive(connection, &n) == IO_BLOCKED;
-}
 
 static void
 on_ready(void *ctx, int fd, uint32_t events)

@@ -86,7 +86,6 @@ headers_set(struct upstream_target *target, const char *const *headers,
 		header_add(target, headers[i]);
 	}
 	header_add(target, "User-Agent: chatello");
-	header_add(target, "Accept: */*");
 	/* Nothing is decoded here. */
 	header_add(target, "Accept-Encoding: identity");
 	if (target->headers.is_failed)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BIG_BYTES (3u << 20)
 #define BIG_BODY_BYTES (16u << 20)
@@ -323,6 +324,46 @@ TEST(upstream_is_refused_before_it_has_sent_all)
 	CHECK_INT(seen.end.sends, 1);
 	CHECK_INT(setup.scripted.shared->connections, 2);
 	buf_fini(&body);
+	setup_close(&setup);
+}
+
+/* In memory that the server shares: answers that were taken, and those behind
+ * them that were sent. */
+static atomic_uint *taken, *said;
+
+/* A whole answer, and behind it one that nobody asked for. */
+static bool
+answer_twice(int fd, struct str request, unsigned nth)
+{
+	answer_echo(fd, request, nth);
+	while (*taken < nth)
+		;
+	scripted_answer(fd, 200, "application/json", "", STR("{\"nth\":X}"));
+	++*said;
+	return true;
+}
+
+TEST(upstream_takes_no_answer_that_was_there_before)
+{
+	struct setup setup;
+	struct seen seen;
+
+	taken = mmap(NULL, 2 * sizeof(*taken), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(taken != MAP_FAILED);
+	said = taken + 1;
+	setup_open(&setup, answer_twice);
+	for (unsigned i = 1; i <= 5; i++) {
+		call_begin(&setup, &seen, STR("{}"), STR_NONE);
+		call_finish(&setup, &seen);
+		CHECK_OK(seen.end.err);
+		CHECK_INT(seen.body[7], '0' + (int)i);
+		++*taken;
+		/* It comes, and the loop does not see it. */
+		while (*said < i)
+			;
+	}
+	CHECK_INT(setup.scripted.shared->connections, 5);
 	setup_close(&setup);
 }
 
