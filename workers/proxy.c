@@ -58,8 +58,8 @@ handle_ai_request(struct context *context, const void *in, void *out)
 	    .in = in, .arena = context->arena, .failure = &context->failure};
 	struct job *job;
 	enum err err = proxy_read(&asked, proxy);
-	bool is_known = proxy->keys.version != SCHEMA_INT_NONE &&
-			!(asked.is_unknown && proxy_routes_may_be_old(proxy));
+	bool is_known =
+	    proxy->keys.version != SCHEMA_INT_NONE && !asked.is_unknown;
 
 	(void)out;
 	if (err != ERR_OK && (is_known || !asked.is_read))

@@ -42,12 +42,12 @@
 #define PROXY_ANSWER_BYTES_MAX (8u << 20) /* a JSON answer */
 #define PROXY_ERROR_BYTES_MAX 65536u	  /* the body of a provider's error */
 #define PROXY_PART_BYTES_MAX 65536u
-#define PROXY_RESERVE_MS 5000	   /* how long admission may take */
-#define PROXY_ASK_MS 2000	   /* one question to the ledger */
-#define PROXY_ROUTES_FRESH_MS 1000 /* an unknown name is asked for so often */
-#define PROXY_SWITCHES_MAX 8u	   /* to another key, which is no retry */
-#define PROXY_RETRIES_MAX 2u	   /* calls beyond the first */
-#define PROXY_BACKOFF_MS 100	   /* doubled each time, with jitter */
+#define PROXY_RESERVE_MS 5000	/* how long admission may take */
+#define PROXY_ASK_MS 2000	/* one question to the ledger */
+#define PROXY_ROUTES_GAP_MS 100 /* between questions for an unknown name */
+#define PROXY_SWITCHES_MAX 8u	/* to another key, which is no retry */
+#define PROXY_RETRIES_MAX 2u	/* calls beyond the first */
+#define PROXY_BACKOFF_MS 100	/* doubled each time, with jitter */
 #define PROXY_RETRY_AFTER_MS_MAX 8000 /* a longer wish is no retry */
 #define PROXY_SETTLE_LINGER_MS 2      /* for a reservation to go with */
 #define PROXY_SETTLE_BACKOFF_MS 50
@@ -87,6 +87,7 @@ struct proxy {
 	struct routes routes;
 	struct arena routes_arena; /* what they point into */
 	int64_t routes_asked_ms;   /* for a name; 0 = never */
+	struct loop_timer routes_next;
 	struct job *jobs;
 	unsigned job_count;
 	struct job *kept;
@@ -340,8 +341,7 @@ enum err proxy_read(struct proxy_asked *asked, const struct proxy *proxy);
 enum err proxy_read_request(struct proxy_asked *asked);
 /* Takes over why, into the arena. */
 void proxy_refuse(struct proxy_asked *asked, const struct why *why);
-bool proxy_routes_may_be_old(const struct proxy *proxy);
-/* Asks for the newest ones. */
+/* Asks for the newest ones, now or when the last question is old enough. */
 void proxy_routes_renew(struct proxy *proxy);
 /* Likewise, and reads again behind the answer. */
 enum err job_wait_for_routes(struct job *job, const struct ai_request *in);

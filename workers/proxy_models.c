@@ -150,8 +150,7 @@ proxy_models(struct context *context, const void *in_, void *out)
 	(void)out;
 	if (listing == NULL)
 		return ERR_NO_MEMORY;
-	if (proxy_routes_may_be_old(proxy))
-		proxy_routes_renew(proxy);
+	proxy_routes_renew(proxy);
 	listing->proxy = proxy;
 	listing->from = context->from;
 	schema_clear(&prices_get_schema, &prices);

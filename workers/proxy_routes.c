@@ -23,6 +23,7 @@ proxy_routes_open(struct proxy *proxy)
 void
 proxy_routes_close(struct proxy *proxy)
 {
+	loop_timer_clear(proxy->loop, &proxy->routes_next);
 	arena_fini(&proxy->routes_arena);
 }
 
@@ -163,14 +164,6 @@ proxy_refuse(struct proxy_asked *asked, const struct why *why)
 
 /* --- a request that waits for news --------------------------------------- */
 
-bool
-proxy_routes_may_be_old(const struct proxy *proxy)
-{
-	return proxy->keys.is_asking || proxy->routes_asked_ms == 0 ||
-	       clock_mono_ms() - proxy->routes_asked_ms >=
-		   PROXY_ROUTES_FRESH_MS;
-}
-
 static void
 fail(struct job *job, enum err err, const struct failure *failure)
 {
@@ -206,11 +199,26 @@ read_again(void *ctx)
 	arena_fini(&arena);
 }
 
+static void
+ask_now(void *ctx)
+{
+	struct proxy *proxy = ctx;
+
+	proxy->routes_asked_ms = clock_mono_ms();
+	proxy_keys_renew(proxy);
+}
+
 void
 proxy_routes_renew(struct proxy *proxy)
 {
-	proxy->routes_asked_ms = clock_mono_ms();
-	proxy_keys_renew(proxy);
+	int64_t wait_ms =
+	    proxy->routes_asked_ms + PROXY_ROUTES_GAP_MS - clock_mono_ms();
+
+	if (proxy->routes_asked_ms == 0 || wait_ms <= 0)
+		ask_now(proxy);
+	else if (proxy->routes_next.heap_index == 0)
+		loop_timer_set(proxy->loop, &proxy->routes_next, wait_ms,
+			       ask_now, proxy);
 }
 
 enum err

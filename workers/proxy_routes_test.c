@@ -108,19 +108,40 @@ TEST(proxy_routes_follow_their_changes)
 /* Whoever makes names up does not keep the ledger busy. */
 TEST(proxy_asks_for_unknown_names_now_and_then)
 {
+	struct reply replies[20];
+	struct house house;
+
+	house_open(&house);
+	ask_whole(&house, &replies[0], "openai", OPENAI("gpt-json"));
+	for (int i = 0; i < 20; i++)
+		house_ask(&house, &replies[i], "openai", OPENAI("mistral"));
+	for (int i = 0; i < 20; i++) {
+		house_turn_until(&house, &replies[i].is_over);
+		CHECK_ERR(replies[i].err, ERR_MODEL_UNKNOWN);
+		CHECK_STR(replies[i].failure.field, STR("model"));
+		CHECK(text_has(replies[i].failure.message, "mistral"));
+		buf_fini(&replies[i].body);
+	}
+	CHECK(house.keys_gets <= 4);
+	CHECK_INT(house.reserves, 1);
+	house_close(&house);
+}
+
+/* Whoever sets a route and asks for it gets it, even if somebody has just asked
+ * for a name that is none. */
+TEST(proxy_waits_for_a_route_that_was_just_set)
+{
 	struct house house;
 	struct reply reply;
 
 	house_open(&house);
-	ask_whole(&house, &reply, "openai", OPENAI("gpt-json"));
-	for (int i = 0; i < 20; i++) {
-		ask_whole(&house, &reply, "openai", OPENAI("mistral"));
-		CHECK_ERR(reply.err, ERR_MODEL_UNKNOWN);
-		CHECK_STR(reply.failure.field, STR("model"));
-		CHECK(text_has(reply.failure.message, "mistral"));
-	}
-	CHECK(house.keys_gets <= 3);
-	CHECK_INT(house.reserves, 1);
+	ask_whole(&house, &reply, "openai", OPENAI("mistral"));
+	CHECK_ERR(reply.err, ERR_MODEL_UNKNOWN);
+	add_route(&house, (struct route_setting){.name = STR("mistral"),
+						 .model = STR("gpt-json")});
+	ask_whole(&house, &reply, "openai", OPENAI("mistral"));
+	CHECK_OK(reply.err);
+	CHECK_STR(house.reserve.model, STR("gpt-json"));
 	house_close(&house);
 }
 
