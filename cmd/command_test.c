@@ -142,6 +142,19 @@ TEST(command_without_a_store_says_init)
 	CHECK(access("data/store", F_OK) != 0);
 }
 
+TEST(command_doctor_looks_at_the_way_to_providers)
+{
+	set_up();
+	expect("init", 0, "", "");
+	setenv("OPENAI_BASE_URL", "https://a.example:99999/v1", 1);
+	expect("doctor", EXIT_FAILED, "from 1 to 65535", "need a look");
+	unsetenv("OPENAI_BASE_URL");
+	setenv("CHATELLO_CA_FILE", "/nowhere.pem", 1);
+	expect("doctor", EXIT_FAILED, "cannot read /nowhere.pem", "");
+	setenv("CHATELLO_CA_FILE", "/etc/passwd", 1);
+	expect("doctor", EXIT_FAILED, "/etc/passwd has no certificate", "");
+}
+
 TEST(command_list_takes_each_status)
 {
 	static const char *const statuses[] = {

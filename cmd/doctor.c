@@ -7,6 +7,7 @@
 #include "cmd/output.h"
 #include "cmd/reading.h"
 #include "lib/proc.h"
+#include "workers/upstream_text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -177,15 +178,23 @@ check_providers(struct doctor *doctor)
 {
 	const struct conf *conf = &doctor->command->conf;
 	const struct {
-		const char *key, *name;
+		const char *key, *name, *base_url;
 	} rows[] = {
-#define PROVIDER(name, ...) {conf->name##_api_key, " " #name},
+#define PROVIDER(name, ...)                                                    \
+	{conf->name##_api_key, " " #name, conf->name##_base_url},
 #include "lib/providers.def"
 #undef PROVIDER
 	};
+	struct why why = {"", ""};
 	char names[64] = "";
 	size_t n = 0;
 
+	if (conf->ca_file[0] &&
+	    upstream_ca_check(conf->ca_file, &why) != ERR_OK)
+		say(doctor, "ca file", false, "%s", why.text);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (upstream_base_check(rows[i].base_url, &why) != ERR_OK)
+			say(doctor, "base url", false, "%s", why.text);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].key[0])
 			n += (size_t)snprintf(names + n, sizeof(names) - n,

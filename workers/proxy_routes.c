@@ -60,8 +60,10 @@ check_is_on(struct proxy_asked *asked, const struct proxy *proxy)
 	asked->is_unknown = true; /* it may have been switched on since */
 	return refuse(asked->failure, ERR_MODEL_UNKNOWN, "model",
 		      arena_printf(asked->arena,
-				   "%s only answers while no provider is "
-				   "switched on",
+				   asked->row->is_inside
+				       ? "%s only answers while no provider "
+					 "is switched on"
+				       : "%s cannot be called as it is set",
 				   asked->row->name));
 }
 

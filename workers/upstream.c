@@ -5,11 +5,10 @@
  * of curl's own callbacks, so that handlers may call again.
  */
 #include "workers/upstream_internal.h"
+#include "workers/upstream_text.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 /* A socket that curl wants watched while it connects. */
 struct socket_watch {
@@ -201,11 +200,11 @@ upstream_open(struct upstream **out, struct loop *loop, int64_t connect_ms,
 enum err
 upstream_trust(struct upstream *upstream, const char *ca_file, struct why *why)
 {
-	if (ca_file[0] && access(ca_file, R_OK) != 0)
-		return why_set(why, ERR_CONFIG, "cannot read %.200s: %s",
-			       ca_file, strerror(errno));
-	upstream->ca_file = ca_file[0] ? ca_file : NULL;
-	return ERR_OK;
+	enum err err = ca_file[0] ? upstream_ca_check(ca_file, why) : ERR_OK;
+
+	if (err == ERR_OK)
+		upstream->ca_file = ca_file[0] ? ca_file : NULL;
+	return err;
 }
 
 void

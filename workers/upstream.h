@@ -26,7 +26,7 @@ enum err upstream_open(struct upstream **out, struct loop *loop,
 		       int64_t connect_ms, struct why *why);
 /* Providers' certificates must lead to one in this file (PEM), and to no other;
  * "": to one of the system's. Before the first call; the string must live.
- * ERR_CONFIG: the file cannot be read, why says so. */
+ * ERR_CONFIG: the file cannot be read or has none, why says so. */
 enum err upstream_trust(struct upstream *upstream, const char *ca_file,
 			struct why *why);
 /* Every call is to be over or aborted, every target closed. NULL allowed. */

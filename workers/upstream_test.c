@@ -671,7 +671,8 @@ TEST(upstream_base_urls)
 	static const char *const good[] = {
 	    "https://api.openai.com/v1", "https://127.0.0.1:8443",
 	    "http://127.0.0.1:8080/v1",	 "http://127.9.9.9",
-	    "http://localhost:99/",	 "http://[::1]:80/x"};
+	    "http://localhost:99/",	 "http://[::1]:80/x",
+	    "https://a.example:65535",	 "https://a.example:1/v1"};
 	static const char *const bad[] = {"",
 					  "api.openai.com",
 					  "ftp://127.0.0.1/",
@@ -687,7 +688,16 @@ TEST(upstream_base_urls)
 					  "https://a/\r\nX: y",
 					  "https://a/?x=1",
 					  "https://a/#f",
-					  "http://[::2]/"};
+					  "http://[::2]/",
+					  "https://a:0/v1",
+					  "https://a:65536",
+					  "https://a:99999/v1",
+					  "https://a:abc/v1",
+					  "https://a:/v1",
+					  "https://a:80x",
+					  "https://a:-1",
+					  "https://a:99999999999999999999",
+					  "https://[::1]x/"};
 	struct why why;
 
 	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -4,7 +4,10 @@
 #include "workers/upstream_text.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static bool
 host_is_loopback(struct str host)
@@ -42,6 +45,24 @@ host_of(struct str rest)
 	return str_bytes(rest.p, n);
 }
 
+/* What follows the host: nothing, "/...", or ":PORT" in front of that. */
+static bool
+is_port_or_path(struct str rest)
+{
+	unsigned port = 0;
+	size_t n = 1;
+
+	if (rest.n == 0 || rest.p[0] == '/')
+		return true;
+	if (rest.p[0] != ':')
+		return false;
+	while (n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9' &&
+	       port <= UINT16_MAX)
+		port = port * 10 + (unsigned)(rest.p[n++] - '0');
+	return port > 0 && port <= UINT16_MAX &&
+	       (n == rest.n || rest.p[n] == '/');
+}
+
 enum err
 upstream_base_check(const char *base, struct why *why)
 {
@@ -69,10 +90,38 @@ upstream_base_check(const char *base, struct why *why)
 	if (host.n == 0)
 		return why_set(why, ERR_CONFIG,
 			       "the base URL %.100s has no host", base);
+	if (!is_port_or_path(str_bytes(rest.p + host.n, rest.n - host.n)))
+		return why_set(why, ERR_CONFIG,
+			       "the base URL %.100s: behind the host comes a "
+			       "path, or a port from 1 to 65535",
+			       base);
 	if (is_http && !host_is_loopback(host))
 		return why_set(why, ERR_CONFIG,
 			       "the base URL %.100s is not encrypted: http: is "
 			       "for loopback addresses only, use https:",
 			       base);
 	return ERR_OK;
+}
+
+enum err
+upstream_ca_check(const char *ca_file, struct why *why)
+{
+	FILE *file = fopen(ca_file, "re");
+	bool has_one = false;
+	char *line = NULL;
+	size_t room = 0;
+
+	if (file == NULL)
+		return why_set(why, ERR_CONFIG, "cannot read %.200s: %s",
+			       ca_file, strerror(errno));
+	while (!has_one && getline(&line, &room, file) >= 0)
+		has_one = strstr(line, "-----BEGIN CERTIFICATE-----") ||
+			  strstr(line, "-----BEGIN TRUSTED CERTIFICATE-----");
+	free(line);
+	fclose(file);
+	if (has_one)
+		return ERR_OK;
+	return why_set(why, ERR_CONFIG,
+		       "%.200s has no certificate: it is to be a PEM file",
+		       ca_file);
 }

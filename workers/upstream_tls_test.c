@@ -396,6 +396,9 @@ TEST(upstream_tls_trusts_nobody_else)
 	CHECK_OK(upstream_open(&upstream, loop, 2000, NULL));
 	CHECK_ERR(upstream_trust(upstream, "nowhere.pem", &why), ERR_CONFIG);
 	CHECK(strstr(why.text, "nowhere.pem"));
+	CHECK_ERR(upstream_trust(upstream, "/etc/passwd", &why), ERR_CONFIG);
+	CHECK(strstr(why.text, "no certificate"));
+	CHECK_OK(upstream_trust(upstream, CA_FILE, &why));
 	upstream_close(upstream);
 	loop_close(loop);
 }
