@@ -337,6 +337,7 @@ TEST(command_refusals_change_nothing)
 	    "key set openai --file no-such-file",
 	    "route set fast --model gpt-4o --provider nope",
 	    "route set fast --model mistral",
+	    "price set nope small --input 1 --output 1",
 	    "price import bad-key",
 	};
 	char before[32], after[32];

@@ -131,8 +131,11 @@ change_make(struct context *context, const struct price_set *in,
 	*change = (struct change){.had_price = false};
 	if (e != ERR_OK)
 		return ledger_refuse(context, e, why.field, "%s", why.text);
-	e = record_load(context, in->provider, in->model, &change->record,
-			&change->prices);
+	e = ledger_check_provider(context, in->provider,
+				  ledger_is_built_in(in->provider));
+	if (e == ERR_OK)
+		e = record_load(context, in->provider, in->model,
+				&change->record, &change->prices);
 	if (e == ERR_OK)
 		e = change_decide(context, in, change);
 	if (e != ERR_OK || change->is_same)

@@ -82,17 +82,25 @@ says(const struct ledger_house *house, const char *text)
 	return memmem(message.p, message.n, text, strlen(text)) != NULL;
 }
 
-static void
-price_set(struct ledger_house *house, const char *provider, const char *model)
+static struct price_set
+price_of(const char *provider, const char *model)
 {
-	struct price_view out;
 	struct price_set in;
 
 	schema_clear(&price_set_schema, &in);
 	in.provider = str_of(provider);
 	in.model = str_of(model);
 	in.input = in.output = 1000000;
-	CHECK_OK(ledger_house_call(house, MSG_price_set, &in, &out));
+	return in;
+}
+
+static enum err
+price_set(struct ledger_house *house, const char *provider, const char *model)
+{
+	struct price_set in = price_of(provider, model);
+	struct price_view out;
+
+	return ledger_house_call(house, MSG_price_set, &in, &out);
 }
 
 TEST(ledger_routes_reach_the_proxy)
@@ -104,7 +112,7 @@ TEST(ledger_routes_reach_the_proxy)
 	ledger_house_open(&house);
 	version = told(&house).version;
 	CHECK_OK(provider_set(&house, "near", "http://127.0.0.1:1/v1", "none"));
-	price_set(&house, "near", "small");
+	CHECK_OK(price_set(&house, "near", "small"));
 	CHECK_OK(route_set(&house, "small", NULL, "near", NULL));
 	CHECK_OK(route_set(&house, "gpt-5", "small", NULL,
 			   "gpt-4o-mini claude-haiku-4-5"));
@@ -303,9 +311,9 @@ TEST(ledger_providers_of_one_turn_go_only_unused)
 	schema_clear(&vendor_key_set_schema, &in);
 	in.provider = STR("near");
 	in.api_key = STR("sk-canary-0123456789WXYZ");
-	price_set(&house, "near", "small");
 	house.is_in_turn = true;
 	CHECK_OK(provider_set(&house, "near", "https://a.example", NULL));
+	CHECK_OK(price_set(&house, "near", "small"));
 	CHECK_OK(route_set(&house, "small", NULL, "near", NULL));
 	CHECK_ERR(provider_remove(&house, "near"), ERR_CONFLICT);
 	CHECK_OK(route_remove(&house, "small"));
@@ -337,5 +345,40 @@ TEST(ledger_providers_that_cannot_be_read_are_not_taken_for_none)
 		  ERR_STORE_CORRUPT);
 	CHECK_ERR(ledger_house_call(&house, MSG_vendor_key_set, &in, &view),
 		  ERR_STORE_CORRUPT);
+	ledger_house_close(&house);
+}
+
+TEST(prices_are_of_a_provider_that_there_is)
+{
+	struct price_remove remove = {.provider = STR("near"),
+				      .model = STR("small"),
+				      .valid_from = SCHEMA_INT_NONE};
+	struct price_set priced = price_of("near", "small");
+	struct price_import import = {.prices = &priced, .prices_count = 1};
+	struct price_imported imported;
+	struct price_removed removed;
+	struct ledger_house house;
+
+	ledger_house_open(&house);
+	CHECK_ERR(price_set(&house, "near", "small"), ERR_NO_SUCH);
+	CHECK_STR(house.failure.field, STR("provider"));
+	CHECK(says(&house, "`chatello provider list`"));
+	CHECK_ERR(
+	    ledger_house_call(&house, MSG_price_import, &import, &imported),
+	    ERR_NO_SUCH);
+	CHECK(says(&house, "`chatello provider list`"));
+	CHECK_OK(price_set(&house, "demo", "demo"));
+	CHECK_OK(price_set(&house, "anthropic", "claude-9"));
+	CHECK_OK(provider_set(&house, "near", "http://127.0.0.1:1/v1", "none"));
+	CHECK_OK(
+	    ledger_house_call(&house, MSG_price_import, &import, &imported));
+	/* What a provider leaves behind can go, and cannot be set anew. */
+	CHECK_OK(provider_remove(&house, "near"));
+	priced.input++;
+	CHECK_ERR(
+	    ledger_house_call(&house, MSG_price_import, &import, &imported),
+	    ERR_NO_SUCH);
+	CHECK_OK(
+	    ledger_house_call(&house, MSG_price_remove, &remove, &removed));
 	ledger_house_close(&house);
 }
