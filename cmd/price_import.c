@@ -7,6 +7,7 @@
 #include "cmd/client.h"
 #include "cmd/commands.h"
 #include "cmd/output.h"
+#include "cmd/price_wrong.h"
 #include "cmd/reading.h"
 #include "lib/calendar.h"
 #include "lib/json.h"
@@ -19,11 +20,16 @@
 
 #define FILE_BYTES_MAX (16u << 20)
 #define PRICES_MAX_IMPORT 1024u /* lib/msg.def */
-#define WRONG_SHOWN_MAX 100u
 
 /* To micro-units for a million tokens. */
 #define SHIFT_A_MILLION 6 /* from an amount for a million tokens */
 #define SHIFT_A_TOKEN 12  /* from an amount for one */
+
+/* Where a price stands in the file. */
+struct place {
+	const char *at;
+	struct str name;
+};
 
 struct import {
 	struct command *command;
@@ -31,7 +37,9 @@ struct import {
 	const char *zone;
 	int64_t from_ms;
 	struct price_set *prices;
-	unsigned count, skipped, wrong;
+	struct place *places; /* of each price */
+	struct price_wrongs wrongs;
+	unsigned count, skipped;
 };
 
 static const struct column columns[] = {
@@ -42,22 +50,10 @@ static const struct column columns[] = {
 
 /* --- what is wrong ------------------------------------------------------- */
 
-static unsigned
-line_of(const struct import *import, const char *at)
-{
-	unsigned line = 1;
-
-	for (const char *p = import->text.p; p < at; p++)
-		line += *p == '\n';
-	return line;
-}
-
 static void
 wrong(struct import *import, const char *at, struct str name, const char *what)
 {
-	if (import->wrong++ < WRONG_SHOWN_MAX)
-		fprintf(stderr, "line %u: %.*s: %s\n", line_of(import, at),
-			STR_ARG(name), what);
+	price_wrongs_add(&import->wrongs, at, name, str_of(what));
 }
 
 /* --- one entry ----------------------------------------------------------- */
@@ -133,8 +129,10 @@ add(struct import *import, const char *at, struct str name,
 	else if (import->count == PRICES_MAX_IMPORT)
 		wrong(import, at, name,
 		      "more than 1024 prices: split the file");
-	else
+	else {
+		import->places[import->count] = (struct place){at, name};
 		import->prices[import->count++] = *set;
+	}
 }
 
 /* --- our own form -------------------------------------------------------- */
@@ -383,10 +381,7 @@ read_prices(struct import *import, struct why *why)
 		while (json_next_item(&walk, &item))
 			own_item(import, item);
 	}
-	if (import->wrong)
-		return why_set(why, ERR_BAD_FIELD,
-			       "%u wrong: nothing was changed", import->wrong);
-	if (import->count == 0)
+	if (import->count + import->wrongs.count == 0)
 		return why_set(why, ERR_BAD_REQUEST,
 			       "there is no price in it: see doc/prices.md");
 	return ERR_OK;
@@ -408,38 +403,81 @@ read_from(struct import *import, struct why *why)
 	return e;
 }
 
+/* One that stands wrong in the file has the others asked about only. */
 static enum err
-send(struct import *import, struct why *why)
+ask(struct import *import, struct price_import_answer *out, struct why *why)
 {
 	struct command *command = import->command;
 	struct price_import in = {
 	    .prices = import->prices,
 	    .prices_count = import->count,
-	    .dry_run = command_has(command, "dry-run"),
+	    .dry_run =
+		import->wrongs.count > 0 || command_has(command, "dry-run"),
 	    .actor = STR("cli"),
 	};
-	struct price_imported out;
-	enum err e = client_write(command, MSG_price_import, &in, &out, why);
+	enum err e;
 
+	schema_clear(&price_import_answer_schema, out);
+	if (import->count == 0)
+		return ERR_OK;
+	e = client_write(command, MSG_price_import, &in, out, why);
 	command->is_bad_usage = false; /* the list is at fault, not the line */
+	for (uint32_t i = 0; e == ERR_OK && i < out->refused_count; i++) {
+		const struct price_refused *refused = &out->refused[i];
+
+		if ((uint64_t)refused->at < import->count)
+			price_wrongs_add(
+			    &import->wrongs, import->places[refused->at].at,
+			    import->places[refused->at].name, refused->text);
+	}
+	return e;
+}
+
+static enum err
+send(struct import *import, struct why *why)
+{
+	struct price_import_answer out;
+	enum err e = ask(import, &out, why);
+
+	price_wrongs_print(&import->wrongs, import->text);
 	if (e != ERR_OK)
 		return e;
-	out.skipped = import->skipped;
-	output_object(command, &price_imported_schema, columns, &out);
+	if (import->wrongs.count)
+		return why_set(why, ERR_BAD_FIELD,
+			       "%u wrong: nothing was changed",
+			       import->wrongs.count);
+	out.imported.skipped = import->skipped;
+	output_object(import->command, &price_imported_schema, columns,
+		      &out.imported);
 	return ERR_OK;
+}
+
+static enum err
+import_init(struct import *import, struct command *command)
+{
+	struct arena *arena = &command->arena;
+
+	*import =
+	    (struct import){.command = command, .from_ms = SCHEMA_INT_NONE};
+	import->prices =
+	    arena_array(arena, PRICES_MAX_IMPORT, sizeof(*import->prices));
+	import->places =
+	    arena_array(arena, PRICES_MAX_IMPORT, sizeof(*import->places));
+	if (import->prices == NULL || import->places == NULL)
+		return ERR_NO_MEMORY;
+	return price_wrongs_init(&import->wrongs, arena);
 }
 
 enum err
 price_import_command(struct command *command, struct why *why)
 {
-	struct import import = {.command = command, .from_ms = SCHEMA_INT_NONE};
+	struct import import;
 	struct buf file;
-	enum err e;
+	enum err e = import_init(&import, command);
 
 	buf_init(&file, FILE_BYTES_MAX);
-	import.prices = arena_array(&command->arena, PRICES_MAX_IMPORT,
-				    sizeof(*import.prices));
-	e = import.prices ? read_file(command, &file, why) : ERR_NO_MEMORY;
+	if (e == ERR_OK)
+		e = read_file(command, &file, why);
 	if (e == ERR_OK)
 		e = read_from(&import, why);
 	import.text = buf_str(&file);

@@ -287,15 +287,26 @@ check_wrong_lists(void)
 			 "\"input\":1,\"outputs\":1},\n"
 			 "{\"provider\":\"openai\",\"model\":\"good\","
 			 "\"input\":1,\"output\":2},\n"
-			 "{\"model\":\"b3\"}]}",
+			 "{\"model\":\"b3\"},\n"
+			 "{\"provider\":\"openai\",\"model\":\"b4\","
+			 "\"input\":1},\n"
+			 "{\"provider\":\"opanai\",\"model\":\"b5\","
+			 "\"input\":1,\"output\":1},\n"
+			 "{\"provider\":\"openai\",\"model\":\"b6\","
+			 "\"input\":1,\"output\":\"x\"}]}",
 			 "line 3: b1: input is no amount of 0 or more\n"
 			 "line 4: b2: unknown name \"outputs\"\n"
 			 "line 5: good: this price stands here twice\n"
 			 "line 6: an entry: it needs a provider and a model\n"
-			 "chatello: 4 wrong: nothing was changed\n");
+			 "line 7: b4: a new price needs input and output\n"
+			 "line 8: b5: there is no provider opanai: `chatello "
+			 "provider list` shows them\n"
+			 "line 9: b6: output is no amount of 0 or more\n"
+			 "chatello: 7 wrong: nothing was changed\n");
 	check_wrong_list("{\"prices\":[{\"provider\":\"openai\",\"model\":"
 			 "\"good\",\"input\":1}]}",
-			 "price 1, openai good: a new price needs");
+			 "line 1: good: a new price needs input and output\n"
+			 "chatello: 1 wrong: nothing was changed\n");
 	check_wrong_list("{\"m\":{\"litellm_provider\":\"openai\","
 			 "\"input_cost_per_token\":\"x\","
 			 "\"output_cost_per_token\":1e-6}}",

@@ -324,7 +324,7 @@ const struct worker_row ledger_rows[LEDGER_ROWS] = {
 	{&workspace_set_schema,    &workspace_view_schema,    ledger_workspace_set},
 	{&price_set_schema,        &price_view_schema,        ledger_price_set},
 	{&price_remove_schema,     &price_removed_schema,     ledger_price_remove},
-	{&price_import_schema,     &price_imported_schema,    ledger_price_import},
+	{&price_import_schema,     &price_import_answer_schema, ledger_price_import},
 	{&own_key_set_schema,      &own_key_view_schema,      ledger_own_key_set},
 	{&own_keys_get_schema,     &own_keys_schema,          ledger_own_keys_get},
 	{&own_key_remove_schema,   &own_key_view_schema,      ledger_own_key_remove},

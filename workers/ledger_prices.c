@@ -229,31 +229,49 @@ ledger_price_remove(struct context *context, const void *in, void *out)
 
 /* --- import -------------------------------------------------------------- */
 
+/* It is the price that cannot be, not the ledger that fails. */
+static bool
+is_refusal(enum err e)
+{
+	return e == ERR_BAD_FIELD || e == ERR_NO_SUCH || e == ERR_CONFLICT;
+}
+
+static void
+count(const struct change *change, struct price_imported *out)
+{
+	out->unchanged += change->is_same;
+	out->changed += !change->is_same && change->had_price;
+	out->added += !change->is_same && !change->had_price;
+}
+
+/* All that are refused are named, not the first alone. */
 static enum err
 price_import(struct context *context, const void *in_, void *out_)
 {
 	const struct price_import *in = in_;
-	struct price_imported *out = out_;
+	struct price_import_answer *out = out_;
 	struct ledger *ledger = context->state;
 	struct ledger_mark mark = ledger_mark(ledger);
 	struct change change;
 	enum err e = ERR_OK;
 
-	out->added = out->changed = out->unchanged = 0;
-	out->dry_run = in->dry_run;
+	out->imported = (struct price_imported){.dry_run = in->dry_run};
+	out->refused = arena_array(context->arena, in->prices_count,
+				   sizeof(*out->refused));
+	if (out->refused == NULL)
+		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < in->prices_count && e == ERR_OK; i++) {
 		e = change_make(context, &in->prices[i], in->actor, &change);
-		if (e != ERR_OK)
-			return ledger_refuse(context, e, NULL,
-					     "price %u, %.*s %.*s: %.*s", i + 1,
-					     STR_ARG(in->prices[i].provider),
-					     STR_ARG(in->prices[i].model),
-					     STR_ARG(context->failure.message));
-		out->unchanged += change.is_same;
-		out->changed += !change.is_same && change.had_price;
-		out->added += !change.is_same && !change.had_price;
+		if (e == ERR_OK)
+			count(&change, &out->imported);
+		if (!is_refusal(e))
+			continue;
+		out->refused[out->refused_count++] =
+		    (struct price_refused){i, context->failure.message};
+		schema_clear(&failure_schema, &context->failure);
+		e = ERR_OK;
 	}
-	if (e == ERR_OK && in->dry_run) {
+	if (e == ERR_OK && (in->dry_run || out->refused_count)) {
 		ledger_undo(ledger, mark);
 		ledger_cache_drop(ledger);
 	}

@@ -785,7 +785,7 @@ TEST(ledger_price_import_is_all_or_nothing)
 	struct price_set rows[3];
 	struct price_import in = {
 	    .prices = rows, .prices_count = 3, .dry_run = true};
-	struct price_imported out;
+	struct price_import_answer out;
 	const struct price_period *found;
 	struct house house;
 	uint64_t head;
@@ -800,32 +800,38 @@ TEST(ledger_price_import_is_all_or_nothing)
 	rows[0].model = STR("gpt-4o");
 	rows[1].model = STR("new-a");
 	rows[2].model = STR("new-b");
-	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
-		      &out));
-	CHECK_INT(out.changed, 1);
-	CHECK_INT(out.added, 2);
+	CHECK_OK(call(&house, ledger_price_import, &price_import_answer_schema,
+		      &in, &out));
+	CHECK_INT(out.imported.changed, 1);
+	CHECK_INT(out.imported.added, 2);
 	CHECK_INT(commit(&house), 0);
 	in.dry_run = false;
 	rows[2].output = SCHEMA_INT_NONE;
-	CHECK_ERR(call(&house, ledger_price_import, &price_imported_schema, &in,
-		       &out),
-		  ERR_BAD_FIELD);
-	CHECK(memmem(house.failure.message.p, house.failure.message.n,
-		     "price 3, openai new-b: ", 23));
+	rows[0].provider = STR("opanai");
+	CHECK_OK(call(&house, ledger_price_import, &price_import_answer_schema,
+		      &in, &out));
+	CHECK_INT(out.refused_count, 2);
+	CHECK_INT(out.refused[0].at, 0);
+	CHECK(str_starts(out.refused[0].text,
+			 STR("there is no provider opanai")));
+	CHECK_INT(out.refused[1].at, 2);
+	CHECK_STR(out.refused[1].text,
+		  STR("a new price needs input and output"));
 	CHECK_INT(commit(&house), 0);
 	CHECK_INT(head_of(&house), head);
 	CHECK_ERR(ledger_price(&house.ledger, STR("openai"), STR("new-a"),
 			       house.now_ms, &found),
 		  ERR_MODEL_NOT_PRICED);
+	rows[0].provider = STR("openai");
 	rows[2].output = 6;
-	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
-		      &out));
-	CHECK_INT(out.added, 2);
+	CHECK_OK(call(&house, ledger_price_import, &price_import_answer_schema,
+		      &in, &out));
+	CHECK_INT(out.imported.added, 2);
 	CHECK_INT(commit(&house), 3);
 	house.now_ms++;
-	CHECK_OK(call(&house, ledger_price_import, &price_imported_schema, &in,
-		      &out));
-	CHECK_INT(out.unchanged, 3);
+	CHECK_OK(call(&house, ledger_price_import, &price_import_answer_schema,
+		      &in, &out));
+	CHECK_INT(out.imported.unchanged, 3);
 	CHECK_INT(commit(&house), 0);
 	house_close(&house);
 }
