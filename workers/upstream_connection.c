@@ -228,6 +228,21 @@ idle_remove(struct upstream_connection *connection)
 	origin->upstream->idle_count--;
 }
 
+/* The one that has waited the shortest; NULL: none waits. */
+static struct upstream_connection *
+idle_pop(struct upstream_origin *origin)
+{
+	struct upstream_connection *connection = origin->idle;
+
+	if (connection == NULL)
+		return NULL;
+	origin->idle = connection->next;
+	if (origin->idle)
+		origin->idle->previous = NULL;
+	origin->upstream->idle_count--;
+	return connection;
+}
+
 /* What came before a request is no answer to it: whatever the loop has not seen
  * yet is looked for here. */
 static struct upstream_connection *
@@ -235,19 +250,16 @@ idle_take(struct upstream_origin *origin)
 {
 	int64_t now_ms = loop_now_ms(origin->upstream->loop);
 
-	while (origin->idle) {
-		struct upstream_connection *connection = origin->idle;
+	struct upstream_connection *connection;
 
-		if (now_ms - connection->idle_since_ms > IDLE_MS_MAX) {
-			upstream_origin_drain(origin); /* others wait longer */
-			break;
-		}
-		idle_remove(connection);
+	if (origin->idle && now_ms - origin->idle->idle_since_ms > IDLE_MS_MAX)
+		upstream_origin_drain(origin); /* the others wait longer */
+	while ((connection = idle_pop(origin))) {
 		if (is_quiet(connection))
-			return connection;
+			break;
 		upstream_connection_close(connection);
 	}
-	return NULL;
+	return connection;
 }
 
 struct upstream_connection *
@@ -291,16 +303,10 @@ upstream_connection_close(struct upstream_connection *connection)
 void
 upstream_origin_drain(struct upstream_origin *origin)
 {
-	struct upstream_connection *connection = origin->idle;
+	struct upstream_connection *connection;
 
-	origin->idle = NULL;
-	while (connection) {
-		struct upstream_connection *next = connection->next;
-
-		origin->upstream->idle_count--;
+	while ((connection = idle_pop(origin)))
 		upstream_connection_close(connection);
-		connection = next;
-	}
 }
 
 /* --- its socket ------------------------------------------------------ */
