@@ -42,10 +42,22 @@ is_same(const struct pool_key *a, const struct pool_key *b)
 	       strcmp(a->text, b->text) == 0;
 }
 
+/* Each index stands for the key that it stood for. */
+static bool
+has_same_keys(const struct key_pool *a, const struct key_pool *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (unsigned i = 0; i < a->count; i++)
+		if (!is_same(&a->keys[i], &b->keys[i]))
+			return false;
+	return true;
+}
+
 void
 key_pool_replace(struct key_pool *pool, struct key_pool *to)
 {
-	to->generation = pool->generation + 1;
+	to->generation = pool->generation + !has_same_keys(pool, to);
 	for (unsigned i = 0; i < to->count; i++) {
 		for (unsigned j = 0; j < pool->count; j++) {
 			if (!is_same(&to->keys[i], &pool->keys[j]))

@@ -46,8 +46,8 @@ struct key_pool {
 /* False: no room, or a text that is too long. */
 bool key_pool_add(struct key_pool *pool, unsigned provider, struct str name,
 		  struct str text, int64_t weight);
-/* to takes the place of pool with a new generation; keys that are the same go
- * on resting. to is wiped. */
+/* to takes the place of pool, with a new generation unless all keys are the
+ * same; those that are go on resting. to is wiped. */
 void key_pool_replace(struct key_pool *pool, struct key_pool *to);
 void key_pool_wipe(struct key_pool *pool);
 bool key_pool_has(const struct key_pool *pool, unsigned provider);

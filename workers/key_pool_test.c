@@ -105,6 +105,27 @@ TEST(a_change_keeps_the_rest_of_keys_that_stayed)
 	CHECK(!key_pool_has(&pool, DEEPSEEK));
 }
 
+/* Whoever is being asked with a key tells of that one when it is refused. */
+TEST(the_same_keys_again_are_no_change)
+{
+	struct key_pool pool, next;
+
+	fill(&pool);
+	fill(&next);
+	next.keys[0].weight = 9;
+	key_pool_replace(&pool, &next);
+	CHECK_INT(pool.generation, 0);
+	CHECK_INT(pool.keys[0].weight, 9);
+	fill(&next);
+	next.keys[1].text[0] ^= 1;
+	key_pool_replace(&pool, &next);
+	CHECK_INT(pool.generation, 1);
+	fill(&next);
+	next.count--;
+	key_pool_replace(&pool, &next);
+	CHECK_INT(pool.generation, 2);
+}
+
 TEST(a_key_pool_has_a_limit)
 {
 	struct key_pool pool = {.count = 0};

@@ -108,11 +108,12 @@ keys_use(struct proxy *proxy, struct key_pool *next,
 		add_sealed_key(proxy, &said->keys[i], &arena, next);
 	arena_fini(&arena);
 	pool_take(proxy, next);
+	if (proxy->keys.version != said->version)
+		log_info("provider-keys",
+			 "count=%u providers=%u routes=%u version=%" PRId64,
+			 proxy->keys.pool.count, said->providers_count,
+			 said->routes_count, said->version);
 	proxy->keys.version = said->version;
-	log_info("provider-keys",
-		 "count=%u providers=%u routes=%u version=%" PRId64,
-		 proxy->keys.pool.count, said->providers_count,
-		 said->routes_count, said->version);
 }
 
 static enum err
