@@ -243,6 +243,13 @@ refuse_duplicate(struct admission *a)
 	return ERR_DUPLICATE_REQUEST;
 }
 
+static struct limits_left
+left_of(const struct admission *a, enum limits_kind kind)
+{
+	return limits_left(kind, a->accounts.seen, a->accounts.count,
+			   a->context->now_ms);
+}
+
 static void
 say_rate(const struct admission *a, struct limits_left left)
 {
@@ -268,9 +275,7 @@ refuse_limit(struct admission *a)
 			 is_workspace ? "workspace." : "", verdict->name);
 	a->context->failure.retry_after_ms = verdict->retry_after_ms;
 	if (strcmp(verdict->name, "requests_hour") == 0)
-		say_rate(a, limits_left_requests(a->accounts.seen,
-						 a->accounts.count,
-						 a->context->now_ms));
+		say_rate(a, left_of(a, LIMITS_REQUESTS_HOUR));
 	return ledger_refuse(a->context, e, NULL, "%s: %s of the %s",
 			     err_text(e), verdict->name,
 			     is_workspace ? "vendor's workspace" : "plan");
@@ -382,34 +387,16 @@ put(struct admission *a)
 
 /* --- the handler --------------------------------------------------------- */
 
-/* Of the limits that say no time: nobody can wait for them. */
-static void
-answer_left(const struct admission *a, struct reserved *out)
-{
-	const struct limits_account *accounts = a->accounts.seen;
-	unsigned count = a->accounts.count;
-	int64_t now_ms = a->context->now_ms;
-	struct limits_left left = limits_left_month(accounts, count, now_ms);
-
-	out->month_limit = left.limit;
-	out->month_remaining = left.remaining;
-	left = limits_left_money(accounts, count, now_ms);
-	out->spend_limit = left.limit;
-	out->spend_remaining = left.remaining;
-	left = limits_left_places(accounts, count, now_ms);
-	out->concurrent_limit = left.limit;
-	out->concurrent_remaining = left.remaining;
-}
-
-/* As it stands behind this request. */
+/* As it stands behind this request; of the last three no time is said, for
+ * nobody can wait for them. */
 static void
 answer(const struct admission *a, struct reserved *out)
 {
-	const struct limits_account *accounts = a->accounts.seen;
-	unsigned count = a->accounts.count;
-	int64_t now_ms = a->context->now_ms;
-	struct limits_left rate = limits_left_requests(accounts, count, now_ms);
-	struct limits_left tokens = limits_left_tokens(accounts, count, now_ms);
+	struct limits_left rate = left_of(a, LIMITS_REQUESTS_HOUR);
+	struct limits_left tokens = left_of(a, LIMITS_TOKENS_MINUTE);
+	struct limits_left month = left_of(a, LIMITS_REQUESTS_MONTH);
+	struct limits_left spend = left_of(a, LIMITS_SPEND_MONTH);
+	struct limits_left places = left_of(a, LIMITS_CONCURRENT);
 
 	out->license_id = a->license.id;
 	out->rate_limit = rate.limit;
@@ -419,11 +406,16 @@ answer(const struct admission *a, struct reserved *out)
 	out->tokens_limit = tokens.limit;
 	out->tokens_remaining = tokens.remaining;
 	out->tokens_reset_ms = tokens.reset_ms;
-	answer_left(a, out);
+	out->month_limit = month.limit;
+	out->month_remaining = month.remaining;
+	out->spend_limit = spend.limit;
+	out->spend_remaining = spend.remaining;
+	out->concurrent_limit = places.limit;
+	out->concurrent_remaining = places.remaining;
 	out->keys_version = a->ledger->keys_version;
 	if (a->fallbacks)
 		out->fallbacks = a->fallbacks;
-	out->is_captured = ledger_is_captured(&a->license, now_ms);
+	out->is_captured = ledger_is_captured(&a->license, a->context->now_ms);
 	if (a->own_key.p == NULL)
 		return;
 	out->own_key = a->own_key;

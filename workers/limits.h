@@ -85,25 +85,25 @@ void limits_admit(const struct limits_request *request,
 /* Puts what was admitted into a meter. */
 void limits_hold(const struct limits_verdict *verdict, struct meter *meter);
 
-/* What remains of requests_hour, tokens_minute, requests_month, spend_month and
- * concurrent, in the account that has the least of it; what is reserved remains
- * no more. limit SCHEMA_INT_NONE: unlimited, and nothing else is said. Places
- * have no time at which they are free: their reset_ms is 0. */
+enum limits_kind {
+	LIMITS_REQUESTS_HOUR,
+	LIMITS_TOKENS_MINUTE,
+	LIMITS_REQUESTS_MONTH,
+	LIMITS_SPEND_MONTH,
+	LIMITS_CONCURRENT,
+};
+
+/* What remains of a limit, in the account that has the least of it; what is
+ * reserved remains no more. limit SCHEMA_INT_NONE: unlimited, and nothing else
+ * is said. Places have no time at which they are free: their reset_ms is 0. */
 struct limits_left {
 	int64_t limit;
 	int64_t remaining;
 	int64_t reset_ms;
 };
-struct limits_left limits_left_requests(const struct limits_account *accounts,
-					unsigned count, int64_t now_ms);
-struct limits_left limits_left_tokens(const struct limits_account *accounts,
-				      unsigned count, int64_t now_ms);
-struct limits_left limits_left_month(const struct limits_account *accounts,
-				     unsigned count, int64_t now_ms);
-struct limits_left limits_left_money(const struct limits_account *accounts,
-				     unsigned count, int64_t now_ms);
-struct limits_left limits_left_places(const struct limits_account *accounts,
-				      unsigned count, int64_t now_ms);
+struct limits_left limits_left(enum limits_kind kind,
+			       const struct limits_account *accounts,
+			       unsigned count, int64_t now_ms);
 
 bool limits_is_open(const struct usage_line *line);
 bool limits_is_used(const struct usage_line *line);

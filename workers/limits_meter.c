@@ -77,75 +77,42 @@ minute_left(const struct limits_account *a, int64_t now_ms)
 }
 
 static struct limits_left
-all_month_left(const struct limits_account *a, int64_t now_ms)
+left_in(enum limits_kind kind, const struct limits_account *a, int64_t now_ms)
 {
-	return (struct limits_left){a->limits->requests_month, month_left(a),
-				    a->meter->month_end - now_ms};
+	const struct limits *limits = a->limits;
+	int64_t month_ms = a->meter->month_end - now_ms;
+
+	switch (kind) {
+	case LIMITS_REQUESTS_HOUR:
+		return requests_left(a, now_ms);
+	case LIMITS_TOKENS_MINUTE:
+		return minute_left(a, now_ms);
+	case LIMITS_REQUESTS_MONTH:
+		return (struct limits_left){limits->requests_month,
+					    month_left(a), month_ms};
+	case LIMITS_SPEND_MONTH:
+		return (struct limits_left){limits->spend_month, money_left(a),
+					    month_ms};
+	case LIMITS_CONCURRENT:
+		break;
+	}
+	return (struct limits_left){limits->concurrent, places_left(a), 0};
 }
 
-static struct limits_left
-all_money_left(const struct limits_account *a, int64_t now_ms)
-{
-	return (struct limits_left){a->limits->spend_month, money_left(a),
-				    a->meter->month_end - now_ms};
-}
-
-static struct limits_left
-all_places_left(const struct limits_account *a, int64_t now_ms)
-{
-	(void)now_ms;
-	return (struct limits_left){a->limits->concurrent, places_left(a), 0};
-}
-
-static struct limits_left
-least_of(const struct limits_account *accounts, unsigned count, int64_t now_ms,
-	 struct limits_left (*left_in)(const struct limits_account *, int64_t))
+struct limits_left
+limits_left(enum limits_kind kind, const struct limits_account *accounts,
+	    unsigned count, int64_t now_ms)
 {
 	struct limits_left least = {NONE, NONE, NONE};
 
 	for (unsigned i = 0; i < count; i++) {
-		struct limits_left left = left_in(&accounts[i], now_ms);
+		struct limits_left left = left_in(kind, &accounts[i], now_ms);
 
 		if (left.limit != NONE &&
 		    (least.limit == NONE || left.remaining < least.remaining))
 			least = left;
 	}
 	return least;
-}
-
-struct limits_left
-limits_left_requests(const struct limits_account *accounts, unsigned count,
-		     int64_t now_ms)
-{
-	return least_of(accounts, count, now_ms, requests_left);
-}
-
-struct limits_left
-limits_left_tokens(const struct limits_account *accounts, unsigned count,
-		   int64_t now_ms)
-{
-	return least_of(accounts, count, now_ms, minute_left);
-}
-
-struct limits_left
-limits_left_month(const struct limits_account *accounts, unsigned count,
-		  int64_t now_ms)
-{
-	return least_of(accounts, count, now_ms, all_month_left);
-}
-
-struct limits_left
-limits_left_money(const struct limits_account *accounts, unsigned count,
-		  int64_t now_ms)
-{
-	return least_of(accounts, count, now_ms, all_money_left);
-}
-
-struct limits_left
-limits_left_places(const struct limits_account *accounts, unsigned count,
-		   int64_t now_ms)
-{
-	return least_of(accounts, count, now_ms, all_places_left);
 }
 
 /* --- lines --------------------------------------------------------------- */

@@ -196,10 +196,16 @@ TEST(limits_of_the_workspace_hold_too)
 	w.common.tokens_minute = 1500;
 	CHECK_OK(admit(&w));
 	CHECK_INT(w.verdict.output_tokens, 1400);
-	CHECK_INT(limits_left_tokens(w.accounts, 2, NOW).limit, 1500);
-	CHECK_INT(limits_left_tokens(w.accounts, 2, NOW).remaining, 0);
-	CHECK_INT(limits_left_tokens(w.accounts, 2, NOW).reset_ms, 30000);
-	CHECK_INT(limits_left_tokens(w.accounts, 1, NOW).remaining, 500);
+	CHECK_INT(limits_left(LIMITS_TOKENS_MINUTE, w.accounts, 2, NOW).limit,
+		  1500);
+	CHECK_INT(
+	    limits_left(LIMITS_TOKENS_MINUTE, w.accounts, 2, NOW).remaining, 0);
+	CHECK_INT(
+	    limits_left(LIMITS_TOKENS_MINUTE, w.accounts, 2, NOW).reset_ms,
+	    30000);
+	CHECK_INT(
+	    limits_left(LIMITS_TOKENS_MINUTE, w.accounts, 1, NOW).remaining,
+	    500);
 	check_refused(&w, ERR_RATE_LIMITED, "tokens_minute", 1, 30000);
 
 	world_init(&w);
@@ -225,9 +231,12 @@ TEST(limits_say_what_remains)
 
 	world_init(&w);
 	CHECK_OK(admit(&w));
-	CHECK_INT(limits_left_month(w.accounts, 2, NOW).limit, NONE);
-	CHECK_INT(limits_left_money(w.accounts, 2, NOW).limit, NONE);
-	CHECK_INT(limits_left_places(w.accounts, 2, NOW).limit, NONE);
+	CHECK_INT(limits_left(LIMITS_REQUESTS_MONTH, w.accounts, 2, NOW).limit,
+		  NONE);
+	CHECK_INT(limits_left(LIMITS_SPEND_MONTH, w.accounts, 2, NOW).limit,
+		  NONE);
+	CHECK_INT(limits_left(LIMITS_CONCURRENT, w.accounts, 2, NOW).limit,
+		  NONE);
 
 	world_init(&w);
 	w.own.requests_month = 9;
@@ -237,19 +246,20 @@ TEST(limits_say_what_remains)
 	w.common.concurrent = 3;
 	w.request.output_tokens = 50;
 	CHECK_OK(admit(&w));
-	left = limits_left_month(w.accounts, 2, NOW);
+	left = limits_left(LIMITS_REQUESTS_MONTH, w.accounts, 2, NOW);
 	CHECK_INT(left.limit, 5);
 	CHECK_INT(left.remaining, 4);
 	CHECK_INT(left.reset_ms, w.meters[1].month_end - NOW);
-	left = limits_left_money(w.accounts, 2, NOW);
+	left = limits_left(LIMITS_SPEND_MONTH, w.accounts, 2, NOW);
 	CHECK_INT(left.limit, 1000);
 	CHECK_INT(left.remaining, 800); /* 100 + 2 * 50 are held */
-	left = limits_left_places(w.accounts, 2, NOW);
+	left = limits_left(LIMITS_CONCURRENT, w.accounts, 2, NOW);
 	CHECK_INT(left.limit, 3);
 	CHECK_INT(left.remaining, 2);
 	w.own.concurrent = 1;
-	CHECK_INT(limits_left_places(w.accounts, 2, NOW).limit, 1);
-	CHECK_INT(limits_left_places(w.accounts, 2, NOW).remaining, 0);
+	CHECK_INT(limits_left(LIMITS_CONCURRENT, w.accounts, 2, NOW).limit, 1);
+	CHECK_INT(limits_left(LIMITS_CONCURRENT, w.accounts, 2, NOW).remaining,
+		  0);
 }
 
 TEST(limits_of_an_hour_move_both_or_none)
@@ -260,14 +270,21 @@ TEST(limits_of_an_hour_move_both_or_none)
 	w.own.requests_hour = 10;
 	w.common.requests_hour = 2;
 	CHECK_OK(admit(&w));
-	CHECK_INT(limits_left_requests(w.accounts, 2, NOW).limit, 2);
-	CHECK_INT(limits_left_requests(w.accounts, 2, NOW).remaining, 1);
-	CHECK_INT(limits_left_requests(w.accounts, 1, NOW).remaining, 9);
+	CHECK_INT(limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 2, NOW).limit,
+		  2);
+	CHECK_INT(
+	    limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 2, NOW).remaining, 1);
+	CHECK_INT(
+	    limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 1, NOW).remaining, 9);
 	CHECK_OK(admit(&w));
 	check_refused(&w, ERR_RATE_LIMITED, "requests_hour", 1, 1800000);
-	CHECK_INT(limits_left_requests(w.accounts, 1, NOW).remaining, 8);
-	CHECK_INT(limits_left_requests(w.accounts, 1, NOW).reset_ms, 720000);
-	CHECK_INT(limits_left_requests(w.accounts, 2, NOW).remaining, 0);
+	CHECK_INT(
+	    limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 1, NOW).remaining, 8);
+	CHECK_INT(
+	    limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 1, NOW).reset_ms,
+	    720000);
+	CHECK_INT(
+	    limits_left(LIMITS_REQUESTS_HOUR, w.accounts, 2, NOW).remaining, 0);
 }
 
 TEST(limits_in_log_mode_let_pass_and_say_the_first)
