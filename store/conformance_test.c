@@ -403,6 +403,46 @@ CONFORM(a_view_reads_and_ends_and_begins_again)
 	store_view_end(f->store);
 }
 
+/* Between any two calls, also behind what was journalled only. */
+CONFORM(rest_changes_nothing)
+{
+	const char *events[] = {"one", "two"};
+	struct store_event tail[3];
+	uint64_t records, bad;
+	size_t count;
+
+	CHECK_OK(store_rest(f->store));
+	CHECK_OK(write_one(f, "a", STR("1")));
+	CHECK_OK(store_rest(f->store));
+	CHECK_OK(store_rest(f->store));
+	CHECK_STR(read_one(f, "a"), STR("1"));
+	CHECK_OK(append(f, events, 2));
+	CHECK_OK(store_rest(f->store));
+	CHECK_OK(store_view_begin(f->store));
+	CHECK_OK(store_tail(f->store, 0, 3, &f->arena, tail, &count));
+	CHECK_INT(count, 2);
+	CHECK_STR(tail[1].bytes, STR("two"));
+	store_view_end(f->store);
+	CHECK_OK(journal_one(f, 2, "b", "2"));
+	CHECK_OK(store_rest(f->store));
+	CHECK_OK(journal_one(f, 3, "c", "3"));
+	CHECK_OK(store_rest(f->store));
+	CHECK(is_behind(f));
+	CHECK(read_one(f, "b").p == NULL);
+	store_lease_release(f->store, &f->lease);
+	CHECK_OK(store_rest(f->store));
+	CHECK_OK(store_lease_take(f->store, &f->lease, NULL));
+	CHECK_OK(store_head(f->store, &f->head));
+	CHECK_INT(f->head, 4);
+	CHECK_OK(store_rest(f->store));
+	CHECK_STR(read_one(f, "b"), STR("2"));
+	CHECK_STR(read_one(f, "c"), STR("3"));
+	CHECK_OK(write_one(f, "b", STR("4")));
+	CHECK_STR(read_one(f, "b"), STR("4"));
+	CHECK_OK(store_verify(f->store, &records, &bad, NULL));
+	CHECK_INT(bad, 0);
+}
+
 CONFORM(an_arena_that_is_too_small_is_an_error_not_a_short_answer)
 {
 	struct arena small;

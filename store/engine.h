@@ -76,6 +76,8 @@ struct engine_ops {
 			    const struct store_group *group);
 	enum err (*is_behind)(void *engine, bool *is_behind);
 
+	/* As store_rest; NULL: there is nothing to give back. */
+	enum err (*rest)(void *engine);
 	enum err (*space)(void *engine, struct engine_space *out);
 	enum err (*check_readers)(void *engine, unsigned *cleared);
 };

@@ -171,11 +171,9 @@ group_open(struct group **out, struct store *store,
 	return ERR_OK;
 }
 
-void
-group_close(struct group *group)
+static void
+free_memory(struct group *group)
 {
-	if (group == NULL)
-		return;
 	pile_fini(&group->pile);
 	pile_fini(&group->event_pile);
 	free(group->entries);
@@ -186,7 +184,31 @@ group_close(struct group *group)
 	free(group->writes);
 	free(group->listed);
 	buf_fini(&group->record);
+}
+
+void
+group_close(struct group *group)
+{
+	if (group == NULL)
+		return;
+	free_memory(group);
 	free(group);
+}
+
+void
+group_rest(struct group *group)
+{
+	struct group fresh = {.store = group->store,
+			      .lease = group->lease,
+			      .head = group->head,
+			      .seed = group->seed};
+
+	buf_init(&fresh.record, RECORD_BYTES_MAX);
+	if (!group_is_empty(group) || group_is_late(group) ||
+	    !grow_entries(&fresh))
+		return;
+	free_memory(group);
+	*group = fresh;
 }
 
 /* --- records ------------------------------------------------------------- */

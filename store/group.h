@@ -67,6 +67,9 @@ enum err group_commit(struct group *group);
 /* Makes it durable only: loads see it, readers of the store do with the next
  * commit. Commits when that is due. Errors as group_commit's. */
 enum err group_journal(struct group *group);
+/* Gives back what is remembered for speed only; nothing while something waits
+ * to be committed. */
+void group_rest(struct group *group);
 /* Something was journalled that is not committed. */
 bool group_is_late(const struct group *group);
 /* Since the last commit or journal. */

@@ -465,6 +465,51 @@ TEST(what_was_journalled_is_loaded_and_committed_once)
 	tear_down();
 }
 
+TEST(rest_forgets_what_the_store_has_and_nothing_else)
+{
+	struct key key = named("a");
+	struct str first, again;
+	struct event event;
+	char name[16];
+
+	set_up();
+	schema_clear(&event_schema, &event);
+	put("a", "1");
+	for (int i = 0; i < 3000;
+	     i++) { /* more than a new group has room for */
+		snprintf(name, sizeof(name), "k%d", i);
+		put(name, name);
+	}
+	CHECK_OK(group_event(group, &event));
+	group_rest(group); /* nothing of it is durable */
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK_OK(group_journal(group));
+	group_rest(group); /* it is not in the store */
+	CHECK(group_is_late(group));
+	CHECK_STR(seen("a"), STR("1"));
+	CHECK_OK(group_commit(group));
+	CHECK_OK(group_load_bytes(group, &key, &first, &arena));
+	group_rest(group);
+	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
+	CHECK(again.p != first.p);
+	CHECK_STR(again, STR("1"));
+	CHECK_INT(group_seq(group), 1);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		CHECK_STR(seen(name), str_of(name));
+		arena_reset(&arena);
+	}
+	put("a", "2");
+	CHECK_OK(group_event(group, &event));
+	CHECK_OK(group_journal(group));
+	CHECK_OK(group_commit(group));
+	CHECK_STR(stored("a"), STR("2"));
+	CHECK_INT(group_seq(group), 2);
+	group_rest(group);
+	group_rest(group);
+	tear_down();
+}
+
 /* Turns that only read, since all of it was refused, do not grow for ever. */
 TEST(what_was_read_is_forgotten_without_a_write)
 {

@@ -793,6 +793,128 @@ TEST(a_view_is_one_instant_while_another_process_commits)
 	store_close(reader);
 }
 
+/* --- rest ---------------------------------------------------------------- */
+
+#define REST_ROUNDS 200
+
+static _Noreturn void
+write_and_rest(void)
+{
+	struct writer w = writer_in("store", false);
+
+	for (int round = 1; round <= REST_ROUNDS; round++) {
+		CHECK_OK(write_round(&w, round, round % 4 != 0));
+		CHECK_OK(store_rest(w.store));
+	}
+	writer_close(&w);
+	_exit(0);
+}
+
+/* Each maps the file anew all the time, while it grows. */
+TEST(a_reader_rests_while_a_writer_writes_and_rests)
+{
+	struct writer w = writer_in("store", true);
+	struct store *reader;
+	int round = 0;
+	pid_t pid;
+
+	writer_close(&w);
+	pid = forked();
+	if (pid == 0)
+		write_and_rest();
+	reader = open_in("store", false, MAP_BYTES);
+	while (round < REST_ROUNDS) {
+		int now;
+
+		CHECK_OK(store_view_begin(reader));
+		now = round_of(reader);
+		CHECK(now >= round);
+		round = now;
+		store_view_end(reader);
+		CHECK_OK(store_rest(reader));
+	}
+	CHECK_INT(status_of(pid), 0);
+	check_sound(reader);
+	store_close(reader);
+}
+
+static long
+page_tables_kib(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	char line[256];
+	long kib = -1;
+
+	CHECK(status);
+	while (kib < 0 && fgets(line, sizeof(line), status))
+		if (strncmp(line, "VmPTE:", 6) == 0)
+			kib = strtol(line + 6, NULL, 10);
+	fclose(status);
+	CHECK(kib > 0);
+	return kib;
+}
+
+static void
+write_much(struct writer *w)
+{
+	enum { COUNT = 500, GROUPS = 20 };
+	static char names[COUNT][24], text[1500];
+	struct store_write writes[COUNT];
+	struct store_group group = {writes, COUNT, NULL, 0};
+
+	memset(text, 'x', sizeof(text));
+	for (int g = 0; g < GROUPS; g++) {
+		for (int i = 0; i < COUNT; i++) {
+			snprintf(names[i], sizeof(names[i]), "m%03d%03d", g, i);
+			writes[i] = (struct store_write){
+			    str_of(names[i]), str_bytes(text, sizeof(text))};
+		}
+		CHECK_OK(store_commit(w->store, &w->lease, &w->head, &group));
+	}
+}
+
+/* 20 MB that were read: a page table for each 2 MiB. */
+TEST(rest_gives_the_page_tables_back)
+{
+	struct writer w = writer_in("store", true);
+	long read_kib, rested_kib;
+
+	write_much(&w);
+	check_sound(w.store);
+	read_kib = page_tables_kib();
+	CHECK_OK(store_rest(w.store));
+	rested_kib = page_tables_kib();
+	CHECK(read_kib - rested_kib >= 32);
+	check_sound(w.store);
+	CHECK_INT(page_tables_kib(), read_kib);
+	writer_close(&w);
+}
+
+/* No room for the map: the store is lost to this process, and to nobody else.
+ */
+TEST(a_store_that_cannot_be_mapped_again_can_be_closed)
+{
+	struct writer w = writer_in("store", true);
+	struct rlimit limit;
+	rlim_t most;
+	enum err err;
+
+	CHECK_OK(commit_round(&w, 1));
+	CHECK_INT(getrlimit(RLIMIT_AS, &limit), 0);
+	most = limit.rlim_cur;
+	limit.rlim_cur = 1 << 20;
+	CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+	err = store_rest(w.store);
+	limit.rlim_cur = most;
+	CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+	CHECK_ERR(err, ERR_NO_MEMORY);
+	writer_close(&w);
+	w = writer_in("store", false);
+	CHECK_INT(round_of(w.store), 1);
+	CHECK_OK(commit_round(&w, 2));
+	writer_close(&w);
+}
+
 /* --- opening ------------------------------------------------------------- */
 
 static enum err

@@ -523,6 +523,16 @@ store_commit(struct store *store, const struct store_lease *lease,
 /* --- state --------------------------------------------------------------- */
 
 enum err
+store_rest(struct store *store)
+{
+	assert(!store->is_viewing);
+	free(store->sorted);
+	store->sorted = NULL;
+	store->sorted_room = 0;
+	return store->ops->rest ? store->ops->rest(store->engine) : ERR_OK;
+}
+
+enum err
 store_state(struct store *store, struct store_state *out)
 {
 	struct store_state state = {0};

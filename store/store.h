@@ -107,6 +107,12 @@ enum err store_journal(struct store *store, const struct store_lease *lease,
  * there, or until the next one takes the lease. */
 enum err store_is_behind(struct store *store, bool *is_behind);
 
+/* Gives back what is held for speed only (the page tables of what was read, the
+ * buffers of writing); the next call takes again what it needs. Lease, readers
+ * and what was journalled stay. Inside a view it is a bug. On an error the
+ * store can only be closed. */
+enum err store_rest(struct store *store);
+
 struct store_state {
 	uint64_t head_seq;
 	int64_t used_bytes;

@@ -4,7 +4,7 @@
  * rest.
  *
  * Always holds: one read transaction for each handle, reset between views; one
- * environment for each process, opened after fork; the map is never resized.
+ * environment for each process, opened after fork; the map has one size.
  */
 #include "store/store_lmdb.h"
 
@@ -95,6 +95,26 @@ lmdb_check_readers(void *engine, unsigned *cleared)
 	int rc = mdb_reader_check(lmdb->env, &dead);
 
 	*cleared = (unsigned)dead;
+	return lmdb_err(rc);
+}
+
+/* --- rest ---------------------------------------------------------------- */
+
+/* Maps the file anew in the size it has: without that, the page tables of all
+ * that was ever read stay, 4 KiB for each 2 MiB of the file. No transaction is
+ * open, and what LMDB keeps over them (the reset reader and its slot, cursors
+ * until their next renewal, freed pages) does not point into the map. When it
+ * cannot be mapped again, LMDB has none: only closing is allowed. */
+static enum err
+lmdb_rest(void *engine)
+{
+	struct lmdb *lmdb = engine;
+	MDB_envinfo info;
+	int rc = mdb_env_info(lmdb->env, &info);
+
+	lmdb_journal_rest(lmdb);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(lmdb->env, info.me_mapsize);
 	return lmdb_err(rc);
 }
 
@@ -274,6 +294,7 @@ const struct engine_ops engine_lmdb = {
     .commit = lmdb_commit,
     .journal = lmdb_journal,
     .is_behind = lmdb_is_behind,
+    .rest = lmdb_rest,
     .space = lmdb_space,
     .check_readers = lmdb_check_readers,
 };

@@ -29,7 +29,7 @@ struct root {
 /* Its room fills from one commit to the next. */
 struct journal {
 	int fd;		       /* -1: no group came yet */
-	unsigned char *record; /* to be written */
+	unsigned char *record; /* to be written; NULL: none for a while */
 	size_t end;
 	uint64_t token;	 /* the lease's; 0: none */
 	uint64_t number; /* of the last record */
@@ -82,6 +82,8 @@ enum err lmdb_journal(void *engine, uint64_t token, uint64_t head,
 		      const struct store_group *group);
 /* From here on; what was journalled is in the tree. */
 void lmdb_journal_begin(struct lmdb *lmdb, const struct root *root);
+/* Frees its memory until the next group comes. */
+void lmdb_journal_rest(struct lmdb *lmdb);
 void lmdb_journal_close(struct lmdb *lmdb);
 /* Puts what the last lease journalled behind its last commit, and moves root on
  * to there. ERR_STORE_CORRUPT: a record in the middle is damaged. */

@@ -141,13 +141,20 @@ path_of(const struct lmdb *lmdb, char path[LMDB_PATH_BYTES + 16])
 }
 
 void
+lmdb_journal_rest(struct lmdb *lmdb)
+{
+	free(lmdb->journal.record);
+	lmdb->journal.record = NULL;
+}
+
+void
 lmdb_journal_close(struct lmdb *lmdb)
 {
 	struct journal *journal = &lmdb->journal;
 
 	if (journal->fd >= 0)
 		close(journal->fd);
-	free(journal->record);
+	lmdb_journal_rest(lmdb);
 	*journal = (struct journal){.fd = -1};
 }
 
@@ -212,13 +219,16 @@ open_to_write(struct lmdb *lmdb)
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_DSYNC);
 	if (fd < 0)
 		return ERR_UNAVAILABLE;
-	journal->record = malloc(JOURNAL_BYTES);
-	if (journal->record == NULL) {
-		close(fd);
-		return ERR_NO_MEMORY;
-	}
 	journal->fd = fd;
 	return ERR_OK;
+}
+
+static enum err
+need_record(struct journal *journal)
+{
+	if (journal->record == NULL)
+		journal->record = malloc(JOURNAL_BYTES);
+	return journal->record ? ERR_OK : ERR_NO_MEMORY;
 }
 
 enum err
@@ -242,6 +252,8 @@ lmdb_journal(void *engine, uint64_t token, uint64_t head,
 		return ERR_OVERLOADED;
 	if (journal->fd < 0)
 		err = open_to_write(lmdb);
+	if (err == ERR_OK)
+		err = need_record(journal);
 	if (err != ERR_OK)
 		return err;
 	put_body(journal->record + HEAD_BYTES, group);

@@ -173,6 +173,16 @@ ledger_hasten(struct ledger *ledger)
 	counters_hasten(ledger->counters);
 }
 
+enum err
+ledger_rest(struct ledger *ledger)
+{
+	if (!ledger_is_late(ledger)) {
+		group_rest(ledger->group);
+		counters_rest(ledger->counters);
+	}
+	return store_rest(ledger->store);
+}
+
 /* --- what handlers share ------------------------------------------------- */
 
 struct ledger_mark

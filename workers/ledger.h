@@ -54,6 +54,9 @@ enum err ledger_commit(struct ledger *ledger, unsigned *event_count);
 bool ledger_is_late(const struct ledger *ledger);
 /* The next commit writes them. */
 void ledger_hasten(struct ledger *ledger);
+/* Between two turns: gives back what is held for speed only. On an error the
+ * ledger can only be closed. */
+enum err ledger_rest(struct ledger *ledger);
 
 /* Makes the store with the default workspace, the plan templates and the price
  * list; ERR_EXISTS (nothing changed) when there is one. The tokens are new

@@ -42,6 +42,26 @@ struct counters {
 
 /* --- open and close ------------------------------------------------------ */
 
+static bool
+make_tables(struct counters *counters)
+{
+	counters->counters = calloc(COUNTERS_MAX, sizeof(struct counter));
+	counters->slots = calloc(SLOTS, sizeof(uint32_t));
+	counters->changed = calloc(COUNTERS_MAX, sizeof(uint32_t));
+	counters->undos = calloc(UNDOS_MAX, sizeof(struct undo));
+	return counters->counters && counters->slots && counters->changed &&
+	       counters->undos;
+}
+
+static void
+free_tables(struct counters *counters)
+{
+	free(counters->counters);
+	free(counters->slots);
+	free(counters->changed);
+	free(counters->undos);
+}
+
 enum err
 counters_open(struct counters **out, struct store *store)
 {
@@ -51,12 +71,7 @@ counters_open(struct counters **out, struct store *store)
 		return ERR_NO_MEMORY;
 	counters->store = store;
 	arena_init(&counters->scratch, SCRATCH_BYTES_MAX);
-	counters->counters = calloc(COUNTERS_MAX, sizeof(struct counter));
-	counters->slots = calloc(SLOTS, sizeof(uint32_t));
-	counters->changed = calloc(COUNTERS_MAX, sizeof(uint32_t));
-	counters->undos = calloc(UNDOS_MAX, sizeof(struct undo));
-	if (counters->counters == NULL || counters->slots == NULL ||
-	    counters->changed == NULL || counters->undos == NULL ||
+	if (!make_tables(counters) ||
 	    getrandom(&counters->seed, sizeof(counters->seed), 0) !=
 		(ssize_t)sizeof(counters->seed)) {
 		counters_close(counters);
@@ -71,10 +86,7 @@ counters_close(struct counters *counters)
 {
 	if (counters == NULL)
 		return;
-	free(counters->counters);
-	free(counters->slots);
-	free(counters->changed);
-	free(counters->undos);
+	free_tables(counters);
 	pile_fini(&counters->keys);
 	arena_fini(&counters->scratch);
 	free(counters);
@@ -171,6 +183,24 @@ forget(struct counters *counters)
 	}
 	counters->count = 0;
 	pile_empty(&counters->keys);
+}
+
+void
+counters_rest(struct counters *counters)
+{
+	struct counters fresh;
+
+	if (counters->changed_count || counters->undo_count)
+		return;
+	forget(counters);
+	pile_fini(&counters->keys);
+	fresh = *counters;
+	if (make_tables(&fresh)) { /* untouched, they cost nothing */
+		free_tables(counters);
+		*counters = fresh;
+	} else {
+		free_tables(&fresh);
+	}
 }
 
 /* --- changing ------------------------------------------------------------ */

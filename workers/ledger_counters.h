@@ -55,6 +55,9 @@ enum err counters_change(struct counters *counters, struct counter *counter,
  * all that is kept and at the store: not for the hot path. */
 enum err counters_sum(struct counters *counters, const struct key *prefix,
 		      struct rollup *sum);
+/* Forgets all that the store has, and gives back its memory; nothing while a
+ * change is not written. */
+void counters_rest(struct counters *counters);
 /* What changes now could not be told from the log: the next commit writes. */
 void counters_hasten(struct counters *counters);
 

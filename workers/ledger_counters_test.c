@@ -225,3 +225,28 @@ TEST(counters_have_a_bound_and_are_found_again)
 	CHECK_INT(used(&h, 0), 77); /* from the store */
 	house_close(&h);
 }
+
+TEST(counters_that_rest_are_read_again_when_all_are_written)
+{
+	struct house h;
+
+	house_open(&h);
+	for (uint32_t i = 0; i < 100; i++)
+		use(&h, i, 40 + i);
+	counters_rest(h.counters);
+	CHECK(counters_wait(h.counters));
+	CHECK_INT(used(&h, 7), 47);
+	write_all(&h);
+	use(&h, 7, 50);
+	counters_rest(h.counters);
+	counters_undo(h.counters, 0);
+	CHECK_INT(used(&h, 7), 47);
+	counters_rest(h.counters);
+	for (uint32_t i = 0; i < 100; i++)
+		CHECK_INT(used(&h, i), 40 + i);
+	use(&h, 7, 60);
+	write_all(&h);
+	counters_rest(h.counters);
+	CHECK_INT(used(&h, 7), 60);
+	house_close(&h);
+}
