@@ -158,7 +158,7 @@ unit: $(B)/unit-tests
 
 #: make integration  the real programs against a scripted upstream; T=name, KILLS=n
 .PHONY: integration
-integration: all $(B)/upstream $(B)/run-integration-tests
+integration: all $(B)/upstream $(B)/fill $(B)/run-integration-tests
 	$(B)/run-integration-tests -j 2 $(T)
 
 #: make sdk          the official clients of OpenAI and Anthropic against a house;

@@ -112,10 +112,10 @@ static void
 on_timer(void *ctx)
 {
 	struct analytics *analytics = ctx;
+	uint64_t seq = follow_seq(analytics->follow);
 	bool is_behind = false;
 	enum err e;
 
-	pool_turn(analytics->pool, NULL, NULL);
 	analytics->is_soon = false;
 	e = follow_step(analytics->follow, &is_behind);
 	outcome(analytics, "fold", e);
@@ -123,6 +123,9 @@ on_timer(void *ctx)
 		replay_step(analytics);
 		is_behind = true;
 	}
+	/* A look that finds nothing is no turn: it keeps nobody from rest. */
+	if (e != ERR_OK || is_behind || follow_seq(analytics->follow) != seq)
+		pool_turn(analytics->pool, NULL, NULL);
 	timer_set(analytics, is_behind ? 0 : FOLLOW_EVERY_MS);
 }
 
@@ -218,6 +221,14 @@ worker_turn_end(void *state)
 	return analytics->fatal;
 }
 
+static enum err
+worker_rest(void *state)
+{
+	struct analytics *analytics = state;
+
+	return follow_rest(analytics->follow);
+}
+
 const struct worker analytics_worker = {
     .kind = "analytics",
     .asked_by = ASKED_BY_EDGES | ASKED_BY_TOOLS,
@@ -226,4 +237,5 @@ const struct worker analytics_worker = {
     .open = worker_open,
     .close = worker_close,
     .turn_end = worker_turn_end,
+    .rest = worker_rest,
 };

@@ -290,6 +290,16 @@ follow_close(struct follow *follow)
 	free(follow);
 }
 
+enum err
+follow_rest(struct follow *follow)
+{
+	enum err e = store_rest(follow->log);
+
+	group_rest(follow->group);
+	arena_fini(&follow->arena);
+	return e == ERR_OK ? store_rest(follow->rows) : e;
+}
+
 static enum err
 rows_open(struct store **out, const char *data, int64_t map_bytes,
 	  struct why *why)

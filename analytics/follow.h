@@ -23,6 +23,9 @@ struct follow;
 enum err follow_open(struct follow **out, struct store *log, struct store *rows,
 		     struct why *why);
 void follow_close(struct follow *follow);
+/* Gives back what is held for speed only; not inside of a step. On an error it
+ * can only be closed. */
+enum err follow_rest(struct follow *follow);
 /* The same, from the folders below data; the rows' environment is made when it
  * is not there. */
 enum err follow_open_data(struct follow **out, const char *data,

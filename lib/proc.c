@@ -298,6 +298,12 @@ proc_lock(const char *path, int *out, struct why *why)
 	return ERR_OK;
 }
 
+void
+proc_trim(void)
+{
+	malloc_trim(0);
+}
+
 int64_t
 proc_resident_bytes(void)
 {

@@ -25,6 +25,9 @@ enum err proc_listen(const char *host_port, int *fd, struct why *why);
 void proc_listen_name(int fd, char *out, size_t out_bytes);
 /* Takes an exclusive flock on path (made 0640). ERR_EXISTS: it is held. */
 enum err proc_lock(const char *path, int *fd, struct why *why);
+/* Gives freed memory that malloc keeps back to the kernel; for a process that
+ * has nothing to do. */
+void proc_trim(void);
 /* Resident set of this process in bytes, 0 when unknown. */
 int64_t proc_resident_bytes(void);
 

@@ -11,6 +11,7 @@
 #include "lib/metrics.h"
 #include "lib/proc.h"
 
+#include <assert.h>
 #include <unistd.h>
 
 #define TURN_BYTES_MAX (4u << 20) /* of answers and of arena: then it ends */
@@ -99,6 +100,7 @@ turn_begin(struct pool *pool)
 	if (pool->is_in_turn)
 		return;
 	pool->is_in_turn = true;
+	pool->has_worked = true;
 	pool->turn_start_ns = clock_mono_ns();
 	pool->turn_now_ms = clock_wall_ms();
 	pool->turn_err =
@@ -179,6 +181,44 @@ turn_is_full(const struct pool *pool)
 	       pool->bodies.n > TURN_BYTES_MAX ||
 	       pool->arena.used_bytes > TURN_BYTES_MAX ||
 	       clock_mono_ns() - pool->turn_start_ns > TURN_NS_MAX;
+}
+
+/* --- rest ----------------------------------------------------------------- */
+
+void
+pool_worked(struct pool *pool)
+{
+	pool->has_worked = true;
+}
+
+static void
+rest(struct pool *pool)
+{
+	const struct worker *worker = pool->worker;
+	enum err e = worker->rest ? worker->rest(pool->state) : ERR_OK;
+
+	if (e != ERR_OK) {
+		log_error("rest-failed", "error=%s", err_code(e));
+		_exit(1); /* its store is lost; all that was said is durable */
+	}
+	buf_fini(&pool->bodies);
+	arena_fini(&pool->arena);
+	proc_trim();
+}
+
+/* No timer of its own: a turn costs one store more, and a process that rests
+ * has nothing running because of it. */
+void
+pool_rest_look(struct pool *pool)
+{
+	if (pool->has_worked) {
+		pool->has_worked = pool->is_resting = false;
+		return;
+	}
+	assert(!pool->is_in_turn);
+	if (!pool->is_resting)
+		rest(pool);
+	pool->is_resting = true;
 }
 
 /* --- requests ------------------------------------------------------------- */

@@ -10,6 +10,11 @@
  * grows too large or too long is ended early and another one begins. Answers
  * are encoded as soon as the handler returns, so they may point into anything
  * that lives until then.
+ *
+ * Rest: the look of each second at the supervisor's heartbeat finds out whether
+ * anything was done since the one before. When not, the worker's rest runs,
+ * once until something is done again: what is held for speed only is given
+ * back.
  */
 #ifndef WORKERS_POOL_H
 #define WORKERS_POOL_H
@@ -70,6 +75,9 @@ struct worker {
 	bus_credit_fn *credit;
 	bus_peer_fn *peer;
 	void (*observe)(void *state); /* metrics are asked for: sets gauges */
+	/* Gives back what the worker holds for speed only, see above; never in
+	 * a turn. An error ends the process. NULL = it holds nothing. */
+	enum err (*rest)(void *state);
 	/* Drain: nothing new comes; true when nothing is in flight. */
 	bool (*is_drained)(void *state);
 };
@@ -84,6 +92,9 @@ const char *pool_name(const struct pool *pool); /* "proxy-0" */
  * turn_begin has run and turn_end follows. now_ms and arena are the turn's;
  * either may be NULL. Fails as turn_begin does; nothing may be done then. */
 enum err pool_turn(struct pool *pool, int64_t *now_ms, struct arena **arena);
+
+/* Something was done outside of a turn: no rest within a second from now. */
+void pool_worked(struct pool *pool);
 
 /* The whole of a worker's main(): returns its exit code, 2 for arguments or
  * settings that are wrong. */

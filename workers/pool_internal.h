@@ -37,6 +37,8 @@ struct pool {
 	struct answer answers[TURN_ANSWERS_MAX];
 	size_t answer_count;
 
+	bool has_worked; /* since the last look */
+	bool is_resting; /* has rested, and not worked since */
 	struct loop_timer watchdog;
 	struct loop_timer drain;
 	int64_t drain_until_ns; /* 0 = not draining */
@@ -50,6 +52,8 @@ struct pool {
 enum err pool_turn_hook(struct pool *pool);
 /* From here on requests are handled; the worker is open. */
 void pool_serve(struct pool *pool);
+/* Called each second: rests when nothing was done since the last call. */
+void pool_rest_look(struct pool *pool);
 /* Ends the turn that is under way, if one is. */
 void pool_turn_finish(struct pool *pool);
 

@@ -13,10 +13,10 @@
 
 #define ANSWERS_BYTES_MAX (24u << 20) /* a turn's and one more answer */
 #define ARENA_BYTES_MAX (64u << 20)
-#define WATCHDOG_MS 1000
+#define WATCHDOG_MS 1000    /* also until a rest: once to twice of it */
 #define DRAIN_LINGER_MS 100 /* for the last answers to reach their pipes */
 
-/* --- the supervisor, and the end ------------------------------------------ */
+/* --- the supervisor, rest, and the end ------------------------------------ */
 
 static void
 on_watchdog(void *ctx)
@@ -24,6 +24,7 @@ on_watchdog(void *ctx)
 	struct pool *pool = ctx;
 
 	proc_notify("WATCHDOG=1");
+	pool_rest_look(pool);
 	loop_timer_set(pool->loop, &pool->watchdog, WATCHDOG_MS, on_watchdog,
 		       pool);
 }
@@ -134,7 +135,7 @@ start(struct pool *pool, struct why *why)
 	e = worker->open(pool, &pool->state, why);
 	if (e != ERR_OK)
 		return e;
-	pool->is_open = true;
+	pool->is_open = pool->has_worked = true;
 	return serve(pool, why);
 }
 

@@ -2,7 +2,7 @@
  * pool_test: a worker process as a whole: pool_main with a small worker of its
  * own in a child, asked over a real bus as edge-0 and by the tools' way.
  */
-#include "workers/pool.h"
+#include "workers/pool_internal.h"
 
 #include "lib/test.h"
 
@@ -484,4 +484,78 @@ TEST(pool_has_one_process_of_a_name)
 	CHECK(kill(asker.worker, SIGTERM) == 0);
 	CHECK_INT(worker_wait(asker.worker), 0);
 	house_close(&asker);
+}
+
+/* --- rest ----------------------------------------------------------------- */
+
+static unsigned rests;
+
+static enum err
+count_rest(void *state)
+{
+	enum err *e = state;
+
+	rests++;
+	return *e;
+}
+
+static const struct worker restful_worker = {.kind = "restful",
+					     .rest = count_rest};
+
+static void
+turn(struct pool *pool)
+{
+	CHECK_OK(pool_turn(pool, NULL, NULL));
+	pool_turn_finish(pool);
+}
+
+/* Looks are a second apart. */
+TEST(pool_rests_once_when_nothing_was_done_between_two_looks)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	enum err e = ERR_OK;
+
+	CHECK(pool);
+	pool->worker = &restful_worker;
+	pool->state = &e;
+	for (int i = 0; i < 3; i++) {
+		turn(pool);
+		pool_rest_look(pool);
+		CHECK_INT(rests, 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		pool_rest_look(pool);
+		CHECK_INT(rests, 1);
+	}
+	CHECK_OK(pool_turn(pool, NULL, NULL));
+	pool_rest_look(pool); /* in the middle of a turn */
+	pool_turn_finish(pool);
+	CHECK_INT(rests, 1);
+	pool_rest_look(pool);
+	CHECK_INT(rests, 2);
+	pool_worked(pool);
+	pool_rest_look(pool);
+	CHECK_INT(rests, 2);
+	pool_rest_look(pool);
+	pool_rest_look(pool);
+	CHECK_INT(rests, 3);
+	free(pool);
+}
+
+TEST(pool_ends_when_its_worker_cannot_go_on_behind_a_rest)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	enum err e = ERR_NO_MEMORY;
+	pid_t pid;
+
+	CHECK(pool);
+	pool->worker = &restful_worker;
+	pool->state = &e;
+	pid = fork();
+	if (pid == 0) {
+		pool_rest_look(pool);
+		_exit(7);
+	}
+	CHECK_INT(worker_wait(pid), 1);
+	free(pool);
 }

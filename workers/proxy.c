@@ -191,6 +191,16 @@ is_drained(void *state)
 	       proxy->provings == NULL;
 }
 
+static enum err
+proxy_rest(void *state)
+{
+	struct proxy *proxy = state;
+
+	jobs_fini(proxy);
+	buf_fini(&proxy->scratch);
+	return ERR_OK;
+}
+
 const struct worker proxy_worker = {
     .kind = "proxy",
     .asked_by = ASKED_BY_EDGES | ASKED_BY_TOOLS,
@@ -201,5 +211,6 @@ const struct worker proxy_worker = {
     .cancelled = on_cancelled,
     .credit = on_credit,
     .observe = proxy_observe,
+    .rest = proxy_rest,
     .is_drained = is_drained,
 };

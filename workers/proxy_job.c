@@ -113,6 +113,7 @@ job_free(struct job *job)
 		job->next->at = job->at;
 	proxy->job_count--;
 	job_wipe(job);
+	pool_worked(proxy->pool);
 	if (proxy->kept_count == PROXY_JOBS_KEPT) {
 		job_destroy(job);
 		return;
@@ -164,6 +165,7 @@ jobs_fini(struct proxy *proxy)
 		struct job *job = proxy->kept;
 
 		proxy->kept = job->next;
+		proxy->kept_count--;
 		job_destroy(job);
 	}
 }

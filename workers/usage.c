@@ -15,6 +15,7 @@
 #include "workers/ledger.h"
 #include "workers/ledger_clock.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,6 +345,15 @@ on_care(void *ctx)
 
 /* --- opening ------------------------------------------------------------- */
 
+static enum err
+usage_rest(void *state)
+{
+	struct usage *usage = state;
+
+	assert(!usage->has_view);
+	return ledger_rest(&usage->ledger);
+}
+
 static void
 usage_close(void *state)
 {
@@ -395,4 +405,5 @@ const struct worker usage_worker = {
     .turn_begin = turn_begin,
     .turn_end = turn_end,
     .peer = on_peer,
+    .rest = usage_rest,
 };

@@ -300,6 +300,14 @@ worker_turn_end(void *state)
 	return ERR_OK;
 }
 
+static enum err
+worker_rest(void *state)
+{
+	const struct validate *validate = state;
+
+	return store_rest(validate->store);
+}
+
 const struct worker validate_worker = {
     .kind = "validate",
     .asked_by = ASKED_BY_EDGES | ASKED_BY_PROXIES,
@@ -310,4 +318,5 @@ const struct worker validate_worker = {
     .turn_begin = worker_turn_begin,
     .turn_end = worker_turn_end,
     .turn_answers = TURN_ANSWERS,
+    .rest = worker_rest,
 };
