@@ -2,8 +2,9 @@
  * group: an overlay over the store. One hash table of keys has what the group
  * put or deleted and, since nobody else writes, also what it loaded; so it
  * stays true over commits, and what is asked for often is read and decoded
- * once. It is emptied when it has grown. An undo log
- * takes writes back.
+ * once. What was written is forgotten some time after the store has it, for
+ * most of it is never asked for again; what was only read stays until it has
+ * grown. An undo log takes writes back.
  *
  * A record of numbers only (a meter, a rollup) stays a struct and is encoded
  * once, at commit, however often the turn changes it.
@@ -104,7 +105,7 @@ grow_entries(struct group *group)
 
 /* The entry of the key, made (UNKNOWN) when there is none; NULL: no memory. */
 static struct entry *
-entry_of(struct group *group, struct str key)
+entry_of(struct group *group, struct str key, bool is_read)
 {
 	uint64_t hash = str_hash(key, group->seed);
 	size_t slot = find_slot(group, hash, key);
@@ -118,19 +119,20 @@ entry_of(struct group *group, struct str key)
 			return NULL;
 		slot = find_slot(group, hash, key);
 	}
-	kept = pile_add(&group->pile, key.p, key.n);
+	kept = pile_add(is_read ? &group->kept : &group->written, key.p, key.n);
 	if (kept.p == NULL)
 		return NULL;
 	entry = &group->entries[group->entry_count++];
-	*entry = (struct entry){.key = kept, .hash = hash};
+	*entry = (struct entry){.key = kept, .hash = hash, .is_kept = is_read};
+	group->written_count += !is_read;
 	group->slots[slot] = (uint32_t)group->entry_count;
 	return entry;
 }
 
-/* Empties the overlay, of which nothing waits; slots one by one, since a large
- * group may have left a large table to the small ones behind it. */
-void
-group_clear(struct group *group)
+/* Slots one by one, since a large group may have left a large table to the
+ * small ones behind it. */
+static void
+empty_slots(struct group *group)
 {
 	for (size_t i = 0; i < group->entry_count; i++) {
 		size_t mask = slot_mask(group);
@@ -139,8 +141,34 @@ group_clear(struct group *group)
 		for (; group->slots[slot]; slot = (slot + 1) & mask)
 			group->slots[slot] = 0;
 	}
-	group->entry_count = 0;
-	pile_empty(&group->pile);
+}
+
+void
+group_forget_written(struct group *group)
+{
+	size_t count = group->entry_count;
+
+	empty_slots(group);
+	group->entry_count = group->written_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct entry *entry = &group->entries[i];
+
+		if (!entry->is_kept)
+			continue;
+		group->slots[find_slot(group, entry->hash, entry->key)] =
+		    (uint32_t)group->entry_count + 1;
+		group->entries[group->entry_count++] = *entry;
+	}
+	pile_empty(&group->written);
+}
+
+void
+group_clear(struct group *group)
+{
+	empty_slots(group);
+	group->entry_count = group->written_count = 0;
+	pile_empty(&group->kept);
+	pile_empty(&group->written);
 }
 
 /* --- open and close ------------------------------------------------------ */
@@ -174,8 +202,8 @@ group_open(struct group **out, struct store *store,
 static void
 free_memory(struct group *group)
 {
-	pile_fini(&group->pile);
-	pile_fini(&group->event_pile);
+	pile_fini(&group->kept);
+	pile_fini(&group->written);
 	free(group->entries);
 	free(group->slots);
 	free(group->undos);
@@ -258,7 +286,7 @@ group_need_bytes(struct group *group, struct content *content)
 	err = encode(group, content->schema, content->record, &bytes);
 	if (err != ERR_OK)
 		return err;
-	content->bytes = pile_add(&group->pile, bytes.p, bytes.n);
+	content->bytes = pile_add(&group->written, bytes.p, bytes.n);
 	return content->bytes.p ? ERR_OK : ERR_NO_MEMORY;
 }
 
@@ -275,7 +303,7 @@ fill(struct group *group, struct entry *entry, struct arena *arena)
 	if (err != ERR_OK)
 		return err;
 	if (value.p) {
-		value = pile_add(&group->pile, value.p, value.n);
+		value = pile_add(&group->kept, value.p, value.n);
 		if (value.p == NULL)
 			return ERR_NO_MEMORY;
 	}
@@ -289,7 +317,7 @@ static enum err
 load_entry(struct group *group, const struct key *key, struct entry **out,
 	   struct arena *arena)
 {
-	struct entry *entry = entry_of(group, key_str(key));
+	struct entry *entry = entry_of(group, key_str(key), true);
 
 	*out = entry;
 	if (entry == NULL)
@@ -318,16 +346,17 @@ group_load_bytes(struct group *group, const struct key *key, struct str *out,
 }
 
 static enum err
-decode(struct group *group, struct content *content,
-       const struct schema *schema, void *out, struct arena *arena)
+decode(struct group *group, struct entry *entry, const struct schema *schema,
+       void *out, struct arena *arena)
 {
+	struct content *content = &entry->content;
 	enum err err = schema_decode(schema, content->bytes, out, arena, NULL);
 
 	/* The seal was right, so these are the bytes that were written. */
 	if (err == ERR_MALFORMED || err == ERR_BAD_FIELD)
 		return ERR_STORE_CORRUPT;
-	if (err == ERR_OK && is_plain(schema)) {
-		content->record = pile_add(&group->pile, out, schema->size).p;
+	if (err == ERR_OK && entry->is_kept && is_plain(schema)) {
+		content->record = pile_add(&group->kept, out, schema->size).p;
 		content->schema = schema;
 	}
 	return err;
@@ -356,7 +385,7 @@ group_load(struct group *group, const struct key *key,
 		return err;
 	if (content->bytes.p == NULL)
 		return ERR_NO_SUCH;
-	return decode(group, content, schema, out, arena);
+	return decode(group, entry, schema, out, arena);
 }
 
 /* --- writing ------------------------------------------------------------- */
@@ -372,13 +401,15 @@ change(struct group *group, const struct key *key, enum entry_state state,
 				   group->undo_count + 1, sizeof(struct undo));
 
 	group->undos = undos;
-	entry = is_grown ? entry_of(group, key_str(key)) : NULL;
+	entry = is_grown ? entry_of(group, key_str(key), false) : NULL;
 	if (entry == NULL)
 		return ERR_NO_MEMORY;
 	group->undos[group->undo_count++] = (struct undo){
 	    (uint32_t)(entry - group->entries), entry->state, entry->content};
 	entry->state = state;
 	entry->content = *content;
+	group->written_count += entry->is_kept;
+	entry->is_kept = false;
 	return ERR_OK;
 }
 
@@ -398,7 +429,7 @@ group_put_bytes(struct group *group, const struct key *key, struct str bytes)
 
 	if (err != ERR_OK)
 		return err;
-	content.bytes = pile_add(&group->pile, bytes.p, bytes.n);
+	content.bytes = pile_add(&group->written, bytes.p, bytes.n);
 	if (content.bytes.p == NULL)
 		return ERR_NO_MEMORY;
 	return change(group, key, ENTRY_PUT, &content);
@@ -429,7 +460,7 @@ group_put(struct group *group, const struct key *key,
 	err = check_change(group, key, 0);
 	if (err != ERR_OK)
 		return err;
-	content.record = pile_add(&group->pile, record, schema->size).p;
+	content.record = pile_add(&group->written, record, schema->size).p;
 	if (content.record == NULL)
 		return ERR_NO_MEMORY;
 	return change(group, key, ENTRY_PUT, &content);
@@ -448,7 +479,7 @@ group_event(struct group *group, const struct event *event)
 	err = encode(group, &event_schema, event, &bytes);
 	if (err != ERR_OK)
 		return err;
-	bytes = pile_add(&group->event_pile, bytes.p, bytes.n);
+	bytes = pile_add(&group->written, bytes.p, bytes.n);
 	is_grown = group_grow(&events, &group->event_room,
 			      group->event_count + 1, sizeof(struct str));
 	group->events = events;

@@ -15,7 +15,8 @@
  * commit takes a few ms. */
 #define GROUP_LATE_MAX 4096u
 #define GROUP_LATE_BYTES (1u << 20)
-/* What is remembered over commits, so that it is not read again. */
+/* What is remembered over commits, so that it is not read again: what was read,
+ * and some of what was written last. */
 #define GROUP_KEPT 16384u
 #define GROUP_KEPT_BYTES (4u << 20)
 

@@ -79,14 +79,22 @@ late_over(struct group *group)
 		group->entries[group->late[i]].is_late = false;
 	group->late_count = group->late_bytes = 0;
 	group->event_count = group->late_event_count = 0;
-	pile_empty(&group->event_pile);
 }
 
 static bool
 is_grown(const struct group *group)
 {
 	return group->entry_count > GROUP_KEPT ||
-	       pile_bytes(&group->pile) > GROUP_KEPT_BYTES;
+	       pile_bytes(&group->kept) > GROUP_KEPT_BYTES ||
+	       pile_bytes(&group->written) > GROUP_KEPT_BYTES;
+}
+
+/* Worth a walk over all of it. */
+static bool
+is_mostly_written(const struct group *group)
+{
+	return group->written_count * 2 > group->entry_count ||
+	       pile_bytes(&group->written) > GROUP_KEPT_BYTES;
 }
 
 enum err
@@ -106,6 +114,8 @@ group_commit(struct group *group)
 	if (err != ERR_OK)
 		return err;
 	late_over(group);
+	if (is_mostly_written(group))
+		group_forget_written(group);
 	if (is_grown(group))
 		group_clear(group);
 	return ERR_OK;

@@ -31,6 +31,7 @@ struct entry {
 	enum entry_state state;
 	bool is_late;	/* journalled, not in the store */
 	bool is_listed; /* among the writes of this commit */
+	bool is_kept;	/* it was only read */
 };
 
 struct undo {
@@ -46,6 +47,7 @@ struct group {
 	uint64_t seed; /* clients choose parts of keys */
 	struct entry *entries;
 	size_t entry_count;
+	size_t written_count; /* of them: not kept */
 	size_t entry_room;
 	uint32_t *slots; /* entry + 1; twice as many as entry_room */
 	struct undo *undos;
@@ -64,8 +66,8 @@ struct group {
 	size_t write_count;
 	size_t write_room;
 	size_t listed_room;
-	struct pile pile; /* keys, values, records */
-	struct pile event_pile;
+	struct pile kept;    /* what was read: keys, values, records */
+	struct pile written; /* likewise, and events */
 	struct buf record;
 };
 
@@ -74,7 +76,8 @@ struct group {
 bool group_grow(void **items, size_t *room, size_t need, size_t size);
 /* The entry of the key; NULL: there is none. */
 const struct entry *group_find(const struct group *group, struct str key);
-/* Empties the overlay, of which nothing waits. */
+/* What was written is forgotten, of which nothing waits; or all. */
+void group_forget_written(struct group *group);
 void group_clear(struct group *group);
 /* The encoded bytes of what may so far only be a struct. */
 enum err group_need_bytes(struct group *group, struct content *content);

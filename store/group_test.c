@@ -337,10 +337,39 @@ TEST(what_was_read_is_remembered_until_it_is_too_much)
 		CHECK(seen(name).p == NULL);
 	}
 	CHECK_OK(group_commit(group));
-	put("n1", "3"); /* takes the place of what was forgotten */
+	CHECK(seen("n1").p == NULL); /* takes the place of what was forgotten */
 	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
 	CHECK(again.p != first.p);
 	CHECK_STR(again, STR("1"));
+	tear_down();
+}
+
+TEST(what_was_written_is_forgotten_beside_what_was_read)
+{
+	struct key read = named("read");
+	struct str first, again;
+	char name[16], text[16];
+
+	set_up();
+	put("read", "1");
+	CHECK_OK(group_commit(group));
+	for (int i = 0; i < 100; i++) /* more than one round writes */
+		seen((snprintf(name, sizeof(name), "r%d", i), name));
+	CHECK_OK(group_load_bytes(group, &read, &first, &arena));
+	for (int round = 1; round <= 30; round++) {
+		for (int i = 0; i < 20; i++) {
+			snprintf(name, sizeof(name), "k%d", i * round % 50);
+			snprintf(text, sizeof(text), "%d", round);
+			put(name, text);
+		}
+		drop("k0");
+		CHECK_OK(group_commit(group));
+		CHECK(seen("k0").p == NULL);
+		CHECK_STR(seen(name), str_of(text));
+		CHECK_STR(stored(name), str_of(text));
+		CHECK_OK(group_load_bytes(group, &read, &again, &arena));
+		CHECK(again.p == first.p);
+	}
 	tear_down();
 }
 
@@ -526,7 +555,7 @@ TEST(what_was_read_is_forgotten_without_a_write)
 		CHECK(seen(name).p == NULL);
 	}
 	CHECK_OK(group_journal(group));
-	put("n1", "3"); /* takes the place of what was forgotten */
+	CHECK(seen("n1").p == NULL); /* takes the place of what was forgotten */
 	CHECK_OK(group_load_bytes(group, &key, &again, &arena));
 	CHECK(again.p != first.p);
 	CHECK_STR(again, STR("1"));
