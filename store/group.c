@@ -436,6 +436,17 @@ group_put_bytes(struct group *group, const struct key *key, struct str bytes)
 }
 
 enum err
+group_put_new(struct group *group, const struct key *key, struct str bytes)
+{
+	size_t at = group->entry_count;
+	enum err err = group_put_bytes(group, key, bytes);
+
+	if (err == ERR_OK && group->entry_count > at)
+		group->entries[at].is_new = true;
+	return err;
+}
+
+enum err
 group_delete(struct group *group, const struct key *key)
 {
 	struct content nothing = {.bytes = STR_NONE};

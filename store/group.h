@@ -47,6 +47,11 @@ enum err group_put(struct group *group, const struct key *key,
 		   const struct schema *schema, const void *record);
 enum err group_put_bytes(struct group *group, const struct key *key,
 			 struct str bytes);
+/* The same for a key that neither the store nor the group has ever had, or has
+ * deleted: when it is deleted before the next commit, the store never hears of
+ * it. */
+enum err group_put_new(struct group *group, const struct key *key,
+		       struct str bytes);
 enum err group_delete(struct group *group, const struct key *key);
 enum err group_event(struct group *group, const struct event *event);
 

@@ -11,18 +11,29 @@
 
 /* --- commit -------------------------------------------------------------- */
 
+/* The store need not hear of it: it was put and deleted since. */
+static bool
+came_and_went(const struct entry *entry)
+{
+	return entry->is_new && entry->content.bytes.p == NULL &&
+	       entry->content.record == NULL;
+}
+
 static enum err
-list(struct group *group, uint32_t at)
+list(struct group *group, uint32_t at, bool is_for_store)
 {
 	struct entry *entry = &group->entries[at];
 	enum err err;
 
 	if (entry->is_listed)
 		return ERR_OK; /* changed twice, or late as well */
+	if (is_for_store && came_and_went(entry))
+		return ERR_OK;
 	err = group_need_bytes(group, &entry->content);
 	if (err != ERR_OK)
 		return err;
 	entry->is_listed = true;
+	entry->is_new &= !is_for_store;
 	group->listed[group->write_count] = at;
 	group->writes[group->write_count++] =
 	    (struct store_write){entry->key, entry->content.bytes};
@@ -45,10 +56,10 @@ list_writes(struct group *group, bool with_late)
 	group->listed = listed;
 	group->write_count = 0;
 	for (size_t i = 0; i < group->undo_count && err == ERR_OK; i++)
-		err = list(group, group->undos[i].entry);
+		err = list(group, group->undos[i].entry, with_late);
 	for (size_t i = 0; with_late && i < group->late_count && err == ERR_OK;
 	     i++)
-		err = list(group, group->late[i]);
+		err = list(group, group->late[i], with_late);
 	return err;
 }
 

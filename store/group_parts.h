@@ -32,6 +32,7 @@ struct entry {
 	bool is_late;	/* journalled, not in the store */
 	bool is_listed; /* among the writes of this commit */
 	bool is_kept;	/* it was only read */
+	bool is_new;	/* the store does not have it */
 };
 
 struct undo {

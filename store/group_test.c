@@ -53,6 +53,14 @@ put(const char *id, const char *text)
 }
 
 static void
+put_new(const char *id, const char *text)
+{
+	struct key key = named(id);
+
+	CHECK_OK(group_put_new(group, &key, str_of(text)));
+}
+
+static void
 drop(const char *id)
 {
 	struct key key = named(id);
@@ -419,7 +427,10 @@ TEST(random_use_agrees_with_a_model)
 		snprintf(name, sizeof(name), "k%d", i);
 		snprintf(text, sizeof(text), "%d", step);
 		if (dice < 45) {
-			put(name, text);
+			if (now[i] == 0 && dice < 20)
+				put_new(name, text);
+			else
+				put(name, text);
 			now[i] = step;
 		} else if (dice < 60) {
 			drop(name);
@@ -458,6 +469,68 @@ TEST(random_use_agrees_with_a_model)
 		}
 		arena_reset(&arena);
 	}
+	tear_down();
+}
+
+static uint64_t
+rows(void)
+{
+	uint64_t records, bad;
+
+	CHECK_OK(store_verify(store, &records, &bad, NULL));
+	return records;
+}
+
+/* What came and went between two commits is never in the store, wherever it was
+ * journalled; what the store has got is deleted there. */
+TEST(what_is_new_is_deleted_where_it_is)
+{
+	struct group_mark mark;
+
+	set_up();
+	put_new("a", "1");
+	put_new("b", "1");
+	put_new("c", "1");
+	mark = group_mark(group);
+	put_new("d", "1");
+	group_undo(group, mark);
+	CHECK_OK(group_journal(group));
+	drop("a");
+	CHECK_OK(group_journal(group));
+	CHECK(seen("a").p == NULL);
+	drop("b");
+	put("d", "2");
+	CHECK_OK(group_commit(group));
+	CHECK(stored("a").p == NULL && stored("b").p == NULL);
+	CHECK_STR(stored("c"), STR("1"));
+	CHECK_STR(stored("d"), STR("2"));
+	drop("c");
+	put_new("c", "3"); /* the store has it still */
+	drop("c");
+	drop("d");
+	CHECK_OK(group_commit(group));
+	CHECK(stored("c").p == NULL && stored("d").p == NULL);
+	CHECK_INT(rows(), 0);
+	put_new("a", "4");
+	drop("a");
+	CHECK_OK(group_commit(group)); /* nothing at all */
+	CHECK(seen("a").p == NULL);
+	tear_down();
+}
+
+/* Journalled and gone: a ledger that is killed behind it leaves nothing. */
+TEST(what_came_and_went_is_gone_behind_a_kill)
+{
+	set_up();
+	put_new("a", "1");
+	CHECK_OK(group_journal(group));
+	drop("a");
+	CHECK_OK(group_journal(group));
+	group_close(group);
+	store_lease_release(store, &lease);
+	CHECK_OK(store_lease_take(store, &lease, NULL));
+	CHECK_OK(group_open(&group, store, &lease));
+	CHECK(stored("a").p == NULL);
 	tear_down();
 }
 

@@ -376,8 +376,7 @@ put(struct admission *a)
 			      &line);
 	key_open(&open, line.reserved_at, line.license_id, line.request_id);
 	if (e == ERR_OK)
-		e = group_put_bytes(ledger->group, &open,
-				    key_str(&a->line_key));
+		e = group_put_new(ledger->group, &open, key_str(&a->line_key));
 	if (e == ERR_OK)
 		e = ledger_accounts_put(ledger, &a->accounts);
 	if (e == ERR_OK && line.expires_at < ledger->next_expiry_ms)
