@@ -1,7 +1,8 @@
 /*
  * ledger_counters: one hash table of what was found, a list of what changed, an
  * undo log since the last commit. See ledger_counters.h. The tables have their
- * whole size from the start; memory that was never used costs nothing.
+ * whole size from the start, for memory that was never used costs nothing; but
+ * slots are used all over, and grow with what is kept.
  */
 #include "workers/ledger_counters.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define SLOTS (COUNTERS_MAX * 2) /* a power of two */
+#define SLOTS_FIRST 2048u /* a power of two */
 #define SCRATCH_BYTES_MAX 65536u
 #define UNDOS_MAX GROUP_WRITES_MAX
 #define SUM_ROWS 64u
@@ -28,8 +29,9 @@ struct counters {
 	uint64_t seed; /* clients choose parts of keys */
 	struct counter *counters;
 	uint32_t count;
-	uint32_t *slots;   /* counter + 1 */
-	uint32_t *changed; /* in the order of their first change */
+	uint32_t *slots;     /* counter + 1 */
+	uint32_t slot_count; /* at least twice count */
+	uint32_t *changed;   /* in the order of their first change */
 	uint32_t changed_count;
 	struct undo *undos;
 	size_t undo_count;
@@ -46,7 +48,8 @@ static bool
 make_tables(struct counters *counters)
 {
 	counters->counters = calloc(COUNTERS_MAX, sizeof(struct counter));
-	counters->slots = calloc(SLOTS, sizeof(uint32_t));
+	counters->slot_count = SLOTS_FIRST;
+	counters->slots = calloc(SLOTS_FIRST, sizeof(uint32_t));
 	counters->changed = calloc(COUNTERS_MAX, sizeof(uint32_t));
 	counters->undos = calloc(UNDOS_MAX, sizeof(struct undo));
 	return counters->counters && counters->slots && counters->changed &&
@@ -104,9 +107,9 @@ counters_begin(struct counters *counters, uint64_t counted)
 static uint32_t
 find_slot(const struct counters *counters, uint64_t hash, struct str key)
 {
-	uint32_t slot = (uint32_t)hash & (SLOTS - 1);
+	uint32_t mask = counters->slot_count - 1, slot = (uint32_t)hash & mask;
 
-	for (; counters->slots[slot]; slot = (slot + 1) & (SLOTS - 1)) {
+	for (; counters->slots[slot]; slot = (slot + 1) & mask) {
 		const struct counter *counter =
 		    &counters->counters[counters->slots[slot] - 1];
 
@@ -114,6 +117,25 @@ find_slot(const struct counters *counters, uint64_t hash, struct str key)
 			break;
 	}
 	return slot;
+}
+
+static bool
+grow_slots(struct counters *counters)
+{
+	uint32_t slot_count = counters->slot_count * 2;
+	uint32_t *slots = calloc(slot_count, sizeof(*slots));
+
+	if (slots == NULL)
+		return false;
+	free(counters->slots);
+	counters->slots = slots;
+	counters->slot_count = slot_count;
+	for (uint32_t i = 0; i < counters->count; i++) {
+		const struct counter *counter = &counters->counters[i];
+
+		slots[find_slot(counters, counter->hash, counter->key)] = i + 1;
+	}
+	return true;
 }
 
 static enum err
@@ -156,6 +178,11 @@ counters_find(struct counters *counters, const struct key *key,
 	}
 	if (counters->count == COUNTERS_MAX)
 		return ERR_OVERLOADED;
+	if (counters->count * 2 == counters->slot_count) {
+		if (!grow_slots(counters))
+			return ERR_NO_MEMORY;
+		slot = find_slot(counters, hash, wanted);
+	}
 	counter = &counters->counters[counters->count];
 	*counter = (struct counter){.schema = schema, .hash = hash};
 	e = load(counters, wanted, schema, &counter->record);
@@ -175,10 +202,10 @@ forget(struct counters *counters)
 {
 	assert(counters->changed_count == 0 && counters->undo_count == 0);
 	for (uint32_t i = 0; i < counters->count; i++) {
-		uint32_t slot =
-		    (uint32_t)counters->counters[i].hash & (SLOTS - 1);
+		uint32_t mask = counters->slot_count - 1;
+		uint32_t slot = (uint32_t)counters->counters[i].hash & mask;
 
-		for (; counters->slots[slot]; slot = (slot + 1) & (SLOTS - 1))
+		for (; counters->slots[slot]; slot = (slot + 1) & mask)
 			counters->slots[slot] = 0;
 	}
 	counters->count = 0;
