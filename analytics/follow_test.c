@@ -473,6 +473,7 @@ ON_ENGINES(follow_replays_byte_for_byte)
 	CHECK_ERR(follow_replay_begin(h->follow), ERR_CONFLICT);
 	CHECK_OK(follow_replay_step(h->follow, &is_done, &replayed));
 	CHECK(!is_done);
+	CHECK_OK(follow_rest(h->follow));
 	/* The log and the live rows go on meanwhile. */
 	say_usage(h, "meanwhile", "settled", 1, DAY_ONE);
 	CHECK_OK(group_commit(h->group));
@@ -485,6 +486,7 @@ ON_ENGINES(follow_replays_byte_for_byte)
 	CHECK_INT(replayed.rows, 3);
 	CHECK_INT(replayed.seq, follow_seq(h->follow));
 	CHECK(!follow_is_replaying(h->follow));
+	CHECK_OK(follow_rest(h->follow));
 	/* The old generation goes, the new one stays. */
 	catch_up(h);
 	row_key_generation(&prefix, 1);

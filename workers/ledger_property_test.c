@@ -714,6 +714,14 @@ commit(struct run *run)
 	run->late += ledger_is_late(&run->ledger);
 }
 
+/* One of them rests: also with lines and counters that the store lacks. */
+static void
+commit_and_rest(struct run *run)
+{
+	commit(run);
+	CHECK_OK(ledger_rest(&run->ledger));
+}
+
 static void
 step_sweep(struct run *run, bool is_last)
 {
@@ -806,8 +814,10 @@ step(struct run *run)
 		step_sweep(run, false);
 	else if (what < 83)
 		run->now_ms += ahead_ms[pick(run, 6)];
-	else if (what < 94)
+	else if (what < 92)
 		commit(run);
+	else if (what < 94)
+		commit_and_rest(run);
 	else if (what < 98)
 		commit_and_check(run);
 	else if (what < 99)
@@ -903,8 +913,10 @@ short_step(struct run *run)
 		step_sweep(run, false);
 	else if (what < 90)
 		run->now_ms += pick(run, 40000);
-	else if (what < 98)
+	else if (what < 96)
 		commit(run);
+	else if (what < 98)
+		commit_and_rest(run);
 	else
 		step_die(run);
 }
