@@ -40,8 +40,9 @@ struct http {
 	time_t date_s; /* that date says */
 	char date[sizeof("Sun, 06 Nov 1994 08:49:37 GMT")];
 	unsigned lingering;
-	unsigned unread; /* requests whose body is not all here */
-	bool has_moved;	 /* this run brought parts of requests */
+	int64_t watched_ms_sum; /* of the last few watched, see http_linger */
+	unsigned unread;	/* requests whose body is not all here */
+	bool has_moved;		/* this run brought parts of requests */
 	bool has_queued; /* it made parts of answers, for the next to send */
 	bool is_dirty;	 /* MHD_run has something to do */
 	bool is_draining;

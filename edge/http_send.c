@@ -10,6 +10,9 @@
 
 #define LINGER_MS 20 /* see http_linger */
 #define LINGERING_MAX 512u
+#define LATE_MS_MAX (8 * LINGER_MS) /* one that is later counts as that late   \
+				     */
+#define ANSWERS_OF_LATE 8
 
 /* --- waking and resting -------------------------------------------------- */
 
@@ -45,29 +48,68 @@ on_hangup(void *ctx, int fd, uint32_t events)
 	(void)events;
 	loop_fd_remove(connection->http->options.loop, connection->hangup);
 	connection->hangup = NULL;
-	if (r == NULL || !r->is_watched || !r->has_rested)
+	if (r == NULL || !r->is_watched || !(r->has_rested || r->is_lingering))
 		return;
 	r->is_gone = true;
 	shutdown(fd, SHUT_RDWR); /* also when its answer is being written */
 	http_wake(r);
 }
 
-void
-http_rest(struct http_request *r)
+/* Its answer is awaited from here on. Without a watch a client that leaves
+ * would be noticed at the next write. The watch stays for the connection's
+ * further requests. */
+static void
+await(struct http_request *r)
 {
 	struct http_connection *connection = r->connection;
 	struct http *http = connection->http;
 
+	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_WORK);
+	if (r->is_watched && connection->hangup == NULL)
+		loop_fd_add(http->options.loop, connection->deadline.fd,
+			    EPOLLRDHUP, on_hangup, connection,
+			    &connection->hangup);
+}
+
+void
+http_rest(struct http_request *r)
+{
 	r->is_suspended = true;
 	r->has_rested = true;
-	MHD_suspend_connection(connection->mhd);
-	deadlines_enter(&http->deadlines, &connection->deadline, DEADLINE_WORK);
-	if (!r->is_watched || connection->hangup)
+	MHD_suspend_connection(r->connection->mhd);
+	await(r);
+}
+
+static int64_t
+age_ms(const struct http_request *r)
+{
+	struct loop *loop = r->connection->http->options.loop;
+
+	return (loop_now_ns(loop) - r->began_ns) / NS_PER_MS;
+}
+
+/* Those that are watched may take long: they linger while the last few of them
+ * were answered soon (a provider nearby, refusals). */
+static bool
+is_expected_soon(const struct http_request *r)
+{
+	const struct http *http = r->connection->http;
+
+	return !r->is_watched ||
+	       http->watched_ms_sum < LINGER_MS * ANSWERS_OF_LATE;
+}
+
+/* A moving average, kept as its sum. */
+static void
+count_age(struct http_request *r)
+{
+	struct http *http = r->connection->http;
+	int64_t ms = age_ms(r);
+
+	if (!r->is_watched)
 		return;
-	/* Without a watch it would be noticed at the next write. It stays for
-	 * the connection's further requests. */
-	loop_fd_add(http->options.loop, connection->deadline.fd, EPOLLRDHUP,
-		    on_hangup, connection, &connection->hangup);
+	http->watched_ms_sum -= http->watched_ms_sum / ANSWERS_OF_LATE;
+	http->watched_ms_sum += ms < LATE_MS_MAX ? ms : LATE_MS_MAX;
 }
 
 /* Answers of the hot path come soon, also under load. Meanwhile a connection is
@@ -77,18 +119,16 @@ bool
 http_linger(struct http_request *r)
 {
 	struct http *http = r->connection->http;
-	int64_t age_ns = loop_now_ns(http->options.loop) - r->began_ns;
 
 	if (!r->is_lingering) {
-		if (r->is_watched || http->lingering >= LINGERING_MAX)
+		if (!is_expected_soon(r) || http->lingering >= LINGERING_MAX)
 			return false;
 		r->is_lingering = true;
 		http->lingering++;
-		deadlines_enter(&http->deadlines, &r->connection->deadline,
-				DEADLINE_WORK);
+		await(r);
 		return true;
 	}
-	if (age_ns < LINGER_MS * NS_PER_MS)
+	if (age_ms(r) < LINGER_MS)
 		return true;
 	http_linger_end(r);
 	return false;
@@ -166,6 +206,7 @@ http_reply_queue(struct http_request *r)
 	size_t i;
 
 	http_linger_end(r);
+	count_age(r);
 	http->has_queued = true;
 	if (response == NULL)
 		return MHD_NO;

@@ -234,6 +234,56 @@ TEST(http_lingers_then_rests)
 	finish();
 }
 
+static void
+answer_waiting(int fd)
+{
+	http_reply(world.waiting, 200, "text/plain", STR("late"));
+	CHECK(hear(fd, "\r\n\r\nlate"));
+	world.waiting = NULL;
+}
+
+/* What is watched lingers, too, while the others of it are answered soon: one
+ * late answer, and the next one rests at once. */
+TEST(http_lingers_when_watched_ones_are_answered_soon)
+{
+	static const char get[] = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+	static const bool lingers[] = {true, true, false, true};
+	int fd;
+	size_t i;
+
+	begin();
+	fd = client();
+	for (i = 0; i < sizeof(lingers) / sizeof(lingers[0]); i++) {
+		talk_say(fd, get);
+		UNTIL(world.waiting != NULL);
+		CHECK_INT(world.waiting->is_lingering, lingers[i]);
+		CHECK_INT(world.waiting->is_suspended, !lingers[i]);
+		if (i == 1)
+			UNTIL(loop_now_ns(world.loop) -
+				  world.waiting->began_ns >=
+			      160 * NS_PER_MS);
+		answer_waiting(fd);
+	}
+	close(fd);
+	finish();
+}
+
+TEST(http_notices_who_leaves_while_lingering)
+{
+	int fd;
+
+	begin();
+	fd = client();
+	talk_say(fd, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+	UNTIL(world.waiting != NULL);
+	CHECK(world.waiting->is_lingering);
+	close(fd);
+	while (world.waiting && world.waiting->is_lingering)
+		loop_turn(world.loop, 1000);
+	CHECK(world.waiting == NULL); /* it did not have to rest for that */
+	finish();
+}
+
 /* One refusal in our words, and no more. */
 static bool
 is_refusal(const char *at, const char *status)
