@@ -76,21 +76,21 @@ reply_text(struct http_request *r, const char *name, struct str value)
 static void
 header_int(struct http_request *r, const char *name, int64_t value)
 {
-	struct str text = arena_printf(&r->arena, "%lld", (long long)value);
+	char text[BUF_INT_BYTES];
 
-	if (text.p)
-		http_header(r, name, text.p);
+	reply_text(r, name, str_bytes(text, buf_print_int(text, value)));
 }
 
 void
 reply_ms(struct http_request *r, const char *name, int64_t us)
 {
-	struct str text =
-	    arena_printf(&r->arena, "%lld.%03lld", (long long)(us / US_PER_MS),
-			 (long long)(us % US_PER_MS));
+	char text[BUF_INT_BYTES + 4];
+	size_t n = buf_print_int(text, us / US_PER_MS);
 
-	if (text.p)
-		http_header(r, name, text.p);
+	text[n++] = '.';
+	for (int64_t unit = US_PER_MS / 10; unit > 0; unit /= 10)
+		text[n++] = (char)('0' + us / unit % 10);
+	reply_text(r, name, str_bytes(text, n));
 }
 
 static int64_t
@@ -120,12 +120,18 @@ reply_rate(struct http_request *r, const struct reply_rate *rate)
 static struct str
 duration_text(struct http_request *r, int64_t ms)
 {
+	char text[2 * BUF_INT_BYTES + 2];
 	int64_t s = seconds_up(ms);
+	size_t n = 0;
 
-	if (s < 60)
-		return arena_printf(&r->arena, "%llds", (long long)s);
-	return arena_printf(&r->arena, "%lldm%llds", (long long)(s / 60),
-			    (long long)(s % 60));
+	if (s >= 60) {
+		n = buf_print_int(text, s / 60);
+		text[n++] = 'm';
+		s %= 60;
+	}
+	n += buf_print_int(text + n, s);
+	text[n++] = 's';
+	return arena_str(&r->arena, str_bytes(text, n));
 }
 
 static struct str

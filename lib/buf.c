@@ -58,10 +58,10 @@ buf_reserve(struct buf *buf, size_t n)
 	return !buf->is_failed;
 }
 
-void
-buf_add_int(struct buf *buf, int64_t i)
+size_t
+buf_print_int(char text[BUF_INT_BYTES], int64_t i)
 {
-	char digits[24];
+	char digits[BUF_INT_BYTES];
 	size_t at = sizeof(digits);
 	uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
 
@@ -71,7 +71,16 @@ buf_add_int(struct buf *buf, int64_t i)
 	} while (u);
 	if (i < 0)
 		digits[--at] = '-';
-	buf_add(buf, digits + at, sizeof(digits) - at);
+	memcpy(text, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
+}
+
+void
+buf_add_int(struct buf *buf, int64_t i)
+{
+	char text[BUF_INT_BYTES];
+
+	buf_add(buf, text, buf_print_int(text, i));
 }
 
 void

@@ -24,6 +24,9 @@ void buf_reset(struct buf *buf);
 /* Room for n more bytes behind buf->n; false (and marked) when there is none.
  */
 bool buf_reserve(struct buf *buf, size_t n);
+#define BUF_INT_BYTES 20u
+/* The decimal digits of i, with a sign when it is negative; how many bytes. */
+size_t buf_print_int(char text[BUF_INT_BYTES], int64_t i);
 void buf_add_int(struct buf *buf, int64_t i);
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
