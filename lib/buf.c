@@ -61,18 +61,20 @@ buf_reserve(struct buf *buf, size_t n)
 size_t
 buf_print_int(char text[BUF_INT_BYTES], int64_t i)
 {
-	char digits[BUF_INT_BYTES];
-	size_t at = sizeof(digits);
 	uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+	size_t n = i < 0 ? 2 : 1;
+	char *at;
 
+	for (uint64_t left = u; left > 9; left /= 10)
+		n++;
+	at = text + n;
 	do {
-		digits[--at] = (char)('0' + u % 10);
+		*--at = (char)('0' + u % 10);
 		u /= 10;
 	} while (u);
 	if (i < 0)
-		digits[--at] = '-';
-	memcpy(text, digits + at, sizeof(digits) - at);
-	return sizeof(digits) - at;
+		*--at = '-';
+	return n;
 }
 
 void

@@ -36,22 +36,31 @@ first_marked(uint64_t mask)
 	return __builtin_ctzll(mask) / 8;
 }
 
-/* The first byte of at..end that is a quote, a backslash, a control character
- * or not ASCII; eight at a time while there is none. */
+/* Marks the bytes of x that are a quote, a backslash, a control character or
+ * not ASCII, as zero_bytes does. */
+static inline uint64_t
+special_bytes(uint64_t x)
+{
+	return zero_bytes(x ^ ONES * '"') | zero_bytes(x ^ ONES * '\\') |
+	       ((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS);
+}
+
+/* The first byte of at..end that is one of those; eight at a time, the last
+ * eight once more where some are left over. */
 static inline const char *
 plain_run(const char *at, const char *end)
 {
-	while (end - at >= 8) {
-		uint64_t x = load8(at);
-		uint64_t mask = zero_bytes(x ^ ONES * '"') |
-				zero_bytes(x ^ ONES * '\\') |
-				((x - ONES * 0x20) & ~x & HIGHS) | (x & HIGHS);
+	const char *last = end - at >= 8 ? end - 8 : NULL;
+
+	while (at < end && last) {
+		const char *from = at < last ? at : last;
+		uint64_t mask = special_bytes(load8(from));
 
 		if (mask && first_marked(mask) >= 0)
-			return at + first_marked(mask);
+			return from + first_marked(mask);
 		if (mask)
 			break;
-		at += 8;
+		at = from + 8;
 	}
 	while (at < end && (unsigned char)*at >= 0x20 &&
 	       (unsigned char)*at < 0x80 && *at != '"' && *at != '\\')

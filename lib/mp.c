@@ -11,12 +11,7 @@
 /* First bytes of the formats, by the specification. */
 enum {
 	FIXMAP = 0x80,
-	FIXARRAY = 0x90,
-	FIXSTR = 0xa0,
-	NIL = 0xc0,
 	NEVER_USED = 0xc1,
-	BOOL_FALSE = 0xc2,
-	BOOL_TRUE = 0xc3,
 	BIN8 = 0xc4,
 	EXT8 = 0xc7,
 	FLOAT32 = 0xca,
@@ -52,26 +47,7 @@ number_behind(const struct mp_reader *r, size_t n, uint64_t *out)
 }
 
 bool
-mp_read_nil(struct mp_reader *r)
-{
-	if (left(r) == 0 || *r->at != NIL)
-		return false;
-	r->at++;
-	return true;
-}
-
-bool
-mp_read_bool(struct mp_reader *r, bool *out)
-{
-	if (left(r) == 0 || (*r->at != BOOL_FALSE && *r->at != BOOL_TRUE))
-		return false;
-	*out = *r->at == BOOL_TRUE;
-	r->at++;
-	return true;
-}
-
-bool
-mp_read_int(struct mp_reader *r, int64_t *out)
+mp_read_any_int(struct mp_reader *r, int64_t *out)
 {
 	unsigned char first;
 	uint64_t u;
@@ -113,7 +89,7 @@ take_bytes(struct mp_reader *r, size_t head, uint64_t n, struct str *out)
 }
 
 bool
-mp_read_str(struct mp_reader *r, struct str *out)
+mp_read_any_str(struct mp_reader *r, struct str *out)
 {
 	unsigned char first;
 	uint64_t n;
@@ -122,7 +98,7 @@ mp_read_str(struct mp_reader *r, struct str *out)
 	if (left(r) == 0)
 		return false;
 	first = *r->at;
-	if (first >= FIXSTR && first < NIL)
+	if (first >= MP_FIXSTR && first < MP_NIL)
 		return take_bytes(r, 1, first & 0x1f, out);
 	if (first < STR8 || first > STR8 + 2)
 		return false;
@@ -143,7 +119,7 @@ mp_read_bin(struct mp_reader *r, struct str *out)
 }
 
 bool
-mp_read_array(struct mp_reader *r, uint32_t *count)
+mp_read_any_array(struct mp_reader *r, uint32_t *count)
 {
 	unsigned char first;
 	uint64_t n;
@@ -152,7 +128,7 @@ mp_read_array(struct mp_reader *r, uint32_t *count)
 	if (left(r) == 0)
 		return false;
 	first = *r->at;
-	if (first >= FIXARRAY && first < FIXSTR) {
+	if (first >= MP_FIXARRAY && first < MP_FIXSTR) {
 		n = first & 0x0f;
 	} else if (first == ARRAY16 || first == ARRAY32) {
 		size_t width = first == ARRAY16 ? 2 : 4;
@@ -187,11 +163,11 @@ skip_head(struct mp_reader *r, uint64_t *items)
 	first = *r->at;
 	*items = 0;
 	if (first < FIXMAP || first >= NEGATIVE_FIXINT)
-		return mp_read_int(r, &i);
-	if (first < FIXSTR || first >= ARRAY16) { /* maps and arrays */
-		bool is_map = first < FIXARRAY || first >= MAP16;
+		return mp_read_any_int(r, &i);
+	if (first < MP_FIXSTR || first >= ARRAY16) { /* maps and arrays */
+		bool is_map = first < MP_FIXARRAY || first >= MAP16;
 
-		if (first < FIXSTR)
+		if (first < MP_FIXSTR)
 			n = first & 0x0f;
 		else
 			width = first & 1 ? 4 : 2;
@@ -203,11 +179,11 @@ skip_head(struct mp_reader *r, uint64_t *items)
 		r->at += 1 + width;
 		return true;
 	}
-	if (first < NIL)
+	if (first < MP_NIL)
 		return take_bytes(r, 1, first & 0x1f, &bytes);
 	if (first == NEVER_USED)
 		return false;
-	if (first <= BOOL_TRUE)
+	if (first <= MP_TRUE)
 		return take_bytes(r, 1, 0, &bytes);
 	if (first < EXT8)
 		width = width_of_length[first - BIN8];
@@ -272,26 +248,7 @@ packer(struct buf *buf)
 }
 
 void
-mp_write_nil(struct buf *buf)
-{
-	msgpack_packer pk = packer(buf);
-
-	msgpack_pack_nil(&pk);
-}
-
-void
-mp_write_bool(struct buf *buf, bool b)
-{
-	msgpack_packer pk = packer(buf);
-
-	if (b)
-		msgpack_pack_true(&pk);
-	else
-		msgpack_pack_false(&pk);
-}
-
-void
-mp_write_int(struct buf *buf, int64_t i)
+mp_write_any_int(struct buf *buf, int64_t i)
 {
 	msgpack_packer pk = packer(buf);
 
@@ -299,14 +256,11 @@ mp_write_int(struct buf *buf, int64_t i)
 }
 
 void
-mp_write_str(struct buf *buf, struct str s)
+mp_write_any_str(struct buf *buf, struct str s)
 {
 	msgpack_packer pk = packer(buf);
 
-	if (s.p == NULL)
-		msgpack_pack_nil(&pk);
-	else
-		msgpack_pack_str_with_body(&pk, s.p, s.n);
+	msgpack_pack_str_with_body(&pk, s.p, s.n);
 }
 
 void
@@ -321,7 +275,7 @@ mp_write_bin(struct buf *buf, struct str s)
 }
 
 void
-mp_write_array(struct buf *buf, uint32_t count)
+mp_write_any_array(struct buf *buf, uint32_t count)
 {
 	msgpack_packer pk = packer(buf);
 

@@ -198,10 +198,9 @@ decode_list(struct decoding *d, const struct schema_field *field, void *out)
 	if (items == NULL)
 		return ERR_NO_MEMORY;
 	for (uint32_t i = 0; i < count; i++) {
-		enum err e;
+		enum err e =
+		    decode(d, field->sub, items + (size_t)i * field->sub->size);
 
-		schema_clear(field->sub, items + (size_t)i * field->sub->size);
-		e = decode(d, field->sub, items + (size_t)i * field->sub->size);
 		if (e != ERR_OK)
 			return e;
 	}
@@ -243,8 +242,6 @@ decode_field(struct decoding *d, const struct schema_field *field, void *out)
 {
 	bool b;
 
-	if (mp_read_nil(&d->reader))
-		return ERR_OK; /* absent: as it was cleared */
 	switch ((enum schema_kind)field->kind) {
 	case KIND_BOOL:
 		if (!mp_read_bool(&d->reader, &b))
@@ -269,7 +266,7 @@ decode_field(struct decoding *d, const struct schema_field *field, void *out)
 	return malformed(d, field, "is of no known kind");
 }
 
-/* *out was cleared. */
+/* Writes each field of *out, unless it fails. */
 static enum err
 decode(struct decoding *d, const struct schema *schema, void *out)
 {
@@ -282,7 +279,9 @@ decode(struct decoding *d, const struct schema *schema, void *out)
 	for (unsigned i = 0; i < schema->field_count; i++) {
 		const struct schema_field *field = &schema->fields[i];
 
-		if (i < count) {
+		if (i >= count || mp_read_nil(&d->reader)) {
+			walk_clear(field, out); /* absent */
+		} else {
 			e = decode_field(d, field, out);
 			if (e != ERR_OK)
 				return e;
@@ -302,13 +301,13 @@ schema_decode(const struct schema *schema, struct str bytes, void *out,
 	      struct arena *arena, struct why *why)
 {
 	struct decoding d = {mp_reader(bytes), arena, why};
-	enum err e;
+	enum err e = decode(&d, schema, out);
 
-	schema_clear(schema, out);
-	e = decode(&d, schema, out);
 	if (e == ERR_OK && d.reader.at != d.reader.end)
-		return why_set(why, ERR_MALFORMED, "%s has bytes left over",
-			       schema->name);
+		e = why_set(why, ERR_MALFORMED, "%s has bytes left over",
+			    schema->name);
+	if (e != ERR_OK)
+		schema_clear(schema, out);
 	return e;
 }
 

@@ -62,6 +62,8 @@ struct schema;
 
 struct schema_field {
 	const char *name;
+	const char *json_name; /* ,"name": */
+	uint16_t json_name_bytes;
 	uint16_t offset;
 	uint16_t count_offset; /* NAMES, LIST, MAP */
 	uint8_t kind;	       /* enum schema_kind */
@@ -85,8 +87,8 @@ struct schema {
 void schema_encode(const struct schema *schema, const void *in,
 		   struct buf *out);
 
-/* Fills *out (schema->size bytes, zeroed and defaulted first). Strings point
- * into bytes; lists come from the arena. Left-over bytes, a wrong type, a
+/* Fills *out (schema->size bytes), on failure with what is absent. Strings
+ * point into bytes; lists come from the arena. Left-over bytes, a wrong type, a
  * count or length over its limit: ERR_MALFORMED, with the field in why. A
  * missing F_REQUIRED: ERR_BAD_FIELD. ERR_NO_MEMORY when the arena is full. */
 enum err schema_decode(const struct schema *schema, struct str bytes, void *out,

@@ -35,11 +35,19 @@
 	enum { name##_number = number };                                       \
 	static const char name##_help[] = help;                                \
 	static const struct schema_field name##_fields[] = {
+/* ,"name": with its length */
+#define NAMED(field) #field, ",\"" #field "\":", sizeof(",\"" #field "\":") - 1
 #define FIELD(name, field, kind, max, flags)                                   \
-	{#field, offsetof(struct name, field), 0, KIND_##kind, flags, max,     \
-	 NULL},
+	{                                                                      \
+	    NAMED(field),                                                      \
+	    offsetof(struct name, field),                                      \
+	    0,                                                                 \
+	    KIND_##kind,                                                       \
+	    flags,                                                             \
+	    max,                                                               \
+	    NULL},
 #define NAMES(name, field, max, flags)                                         \
-	{#field,                                                               \
+	{NAMED(field),                                                         \
 	 offsetof(struct name, field),                                         \
 	 offsetof(struct name, field##_count),                                 \
 	 KIND_NAMES,                                                           \
@@ -47,10 +55,10 @@
 	 max,                                                                  \
 	 NULL},
 #define SUB(name, field, sub)                                                  \
-	{#field,       offsetof(struct name, field), 0, KIND_SUB, F_NONE, 0,   \
+	{NAMED(field), offsetof(struct name, field), 0, KIND_SUB, F_NONE, 0,   \
 	 &sub##_schema},
 #define LIST(name, field, sub, max)                                            \
-	{#field,                                                               \
+	{NAMED(field),                                                         \
 	 offsetof(struct name, field),                                         \
 	 offsetof(struct name, field##_count),                                 \
 	 KIND_LIST,                                                            \
@@ -58,7 +66,7 @@
 	 max,                                                                  \
 	 &sub##_schema},
 #define MAP(name, field, sub, max)                                             \
-	{#field,                                                               \
+	{NAMED(field),                                                         \
 	 offsetof(struct name, field),                                         \
 	 offsetof(struct name, field##_count),                                 \
 	 KIND_MAP,                                                             \

@@ -13,27 +13,6 @@
 static void print_members(const struct schema *schema, unsigned from,
 			  const void *in, struct buf *out);
 
-/* ,"name": (names of fields need no escapes) */
-static void
-print_name(struct buf *out, const char *name, bool *is_first)
-{
-	size_t n = strlen(name);
-	char *at;
-
-	if (!buf_reserve(out, n + 4))
-		return;
-	at = out->p + out->n;
-	if (!*is_first)
-		*at++ = ',';
-	*is_first = false;
-	*at++ = '"';
-	memcpy(at, name, n);
-	at += n;
-	*at++ = '"';
-	*at++ = ':';
-	out->n = (size_t)(at - out->p);
-}
-
 static void
 print_time(struct buf *out, int64_t ms)
 {
@@ -209,7 +188,10 @@ print_members(const struct schema *schema, unsigned from, const void *in,
 			continue;
 		if ((field->flags & F_OMIT) && is_absent(field, in))
 			continue;
-		print_name(out, field->name, &is_first);
+		/* Names of fields need no escapes. */
+		buf_add(out, field->json_name + is_first,
+			(size_t)field->json_name_bytes - is_first);
+		is_first = false;
 		print_value(field, in, out);
 	}
 	buf_add_char(out, '}');

@@ -81,6 +81,23 @@ TEST(schema_round_trip_keeps_everything)
 	tear_down();
 }
 
+/* As if nothing of it had been read. */
+static void
+check_is_clear(const struct validate_answer *answer)
+{
+	struct validate_answer clear;
+	struct buf want, got;
+
+	buf_init(&want, 4096);
+	buf_init(&got, 4096);
+	schema_clear(&validate_answer_schema, &clear);
+	schema_encode(&validate_answer_schema, &clear, &want);
+	schema_encode(&validate_answer_schema, answer, &got);
+	CHECK_STR(buf_str(&got), buf_str(&want));
+	buf_fini(&want);
+	buf_fini(&got);
+}
+
 TEST(schema_refuses_every_cut)
 {
 	struct validate_answer in, out;
@@ -90,9 +107,11 @@ TEST(schema_refuses_every_cut)
 	schema_encode(&validate_answer_schema, &in, &buf);
 	for (size_t n = 0; n < buf.n; n++) {
 		arena_reset(&arena);
+		memset(&out, 0x5a, sizeof(out));
 		CHECK(schema_decode(&validate_answer_schema,
 				    str_bytes(buf.p, n), &out, &arena,
 				    NULL) != ERR_OK);
+		check_is_clear(&out);
 	}
 	buf_add_char(&buf, 0);
 	CHECK_ERR(schema_decode(&validate_answer_schema, buf_str(&buf), &out,
@@ -113,11 +132,13 @@ TEST(schema_leaves_out_what_is_absent_at_the_end)
 	schema_encode(&failure_schema, &in, &buf);
 	bytes = buf_str(&buf);
 	CHECK_STR(bytes, STR("\x93\xa2no\xc0\x05"));
+	memset(&out, 0x5a, sizeof(out));
 	CHECK_OK(schema_decode(&failure_schema, bytes, &out, &arena, NULL));
 	CHECK_STR(out.message, STR("no"));
 	CHECK_INT(out.retry_after_ms, 5);
 	CHECK(out.field.p == NULL && out.line.p == NULL);
 	CHECK_INT(out.rate_limit, SCHEMA_INT_NONE);
+	CHECK(!out.may_be_billed);
 	/* The first one stands for itself; a text without letters is there. */
 	buf_reset(&buf);
 	schema_clear(&failure_schema, &in);

@@ -6,6 +6,7 @@
 #undef LIST
 #undef MAP
 #undef END
+#undef NAMED
 #undef MEMBER_BOOL
 #undef MEMBER_INT
 #undef MEMBER_TIME
