@@ -132,6 +132,46 @@ CONFORM(many_keys_are_loaded_at_once_in_their_order)
 			CHECK(values[i].p == NULL);
 }
 
+/* As a subscription behind its licence: there, or not, or not right behind; on
+ * the same page or the next one; in the wrong order. */
+CONFORM(a_key_and_one_that_begins_with_it_are_loaded_at_once)
+{
+	enum { COUNT = 80 };
+	static char names[COUNT][3][16];
+	static char text[200];
+
+	for (int i = 0; i < COUNT; i++) {
+		bool is_there[3] = {i % 5 != 4, i % 3 == 1, i % 2 == 1};
+
+		memset(text, 'a' + i % 26, sizeof(text) - 1);
+		snprintf(names[i][0], 16, "k%03d", i);
+		snprintf(names[i][1], 16, "k%03db", i);
+		snprintf(names[i][2], 16, "k%03ds", i);
+		for (int j = 0; j < 3; j++) {
+			text[0] = (char)('0' + j);
+			if (is_there[j])
+				CHECK_OK(
+				    write_one(f, names[i][j], str_of(text)));
+		}
+	}
+	for (int i = 0; i < COUNT; i++) {
+		bool has_first = i % 5 != 4, has_second = i % 2 == 1;
+		struct str keys[] = {str_of(names[i][0]), str_of(names[i][2]),
+				     str_of(names[i][0]), str_of(names[i][0])};
+		struct str values[4];
+
+		CHECK_OK(store_load(f->store, keys, 4, values, &f->arena));
+		CHECK(has_first == (values[0].p != NULL));
+		CHECK(has_second == (values[1].p != NULL));
+		CHECK(!has_first || (values[0].p[0] == '0' &&
+				     values[0].p[1] == 'a' + i % 26));
+		CHECK(!has_second || (values[1].p[0] == '2' &&
+				      values[1].p[1] == 'a' + i % 26));
+		CHECK(str_eq(values[2], values[0]));
+		CHECK(str_eq(values[3], values[0]));
+	}
+}
+
 CONFORM(a_group_of_any_order_is_written_as_one)
 {
 	struct store_write writes[] = {

@@ -41,6 +41,13 @@ text_of(char out[256], const char *kind, int i)
 	out[strlen(out)] = '.';
 }
 
+/* Every second key begins with the one in front of it. */
+static void
+name_of(char out[16], int i)
+{
+	snprintf(out, 16, i % 2 ? "d%05ds" : "d%05d", i / 2);
+}
+
 /* Returns the bytes that are in use; behind them is written room. */
 static int64_t
 make_store(void)
@@ -57,7 +64,7 @@ make_store(void)
 		struct store_group group = {&write, 1, &write.value,
 					    i < EVENTS};
 
-		snprintf(name, sizeof(name), "d%05d", i * 2);
+		name_of(name, i);
 		text_of(text, "v", i);
 		write = (struct store_write){str_of(name), str_of(text)};
 		CHECK_OK(store_commit(store, &lease, &head, &group));
@@ -68,6 +75,34 @@ make_store(void)
 	return state.used_bytes;
 }
 
+/* Loads the i-th key with one that begins with it and may stand behind it, and
+ * that one alone. 0, 1 and 2 as read_damaged. */
+static int
+load_two(struct store *store, int i, const char *tail)
+{
+	bool is_there = i % 2 == 0 && strcmp(tail, "s") == 0;
+	char first[16], second[20], text[256];
+	struct str keys[2], values[3];
+
+	arena_reset(&arena);
+	name_of(first, i);
+	snprintf(second, sizeof(second), "%s%s", first, tail);
+	keys[0] = str_of(first);
+	keys[1] = str_of(second);
+	if (store_load(store, keys, 2, values, &arena) != ERR_OK ||
+	    store_load(store, keys + 1, 1, values + 2, &arena) != ERR_OK)
+		return 1;
+	text_of(text, "v", i);
+	if (!str_eq(values[0], str_of(text)))
+		return 2;
+	text_of(text, "v", i + 1);
+	for (int j = 1; j < 3; j++)
+		if (is_there ? !str_eq(values[j], str_of(text))
+			     : values[j].p != NULL)
+			return 2;
+	return 0;
+}
+
 /* Reads everything each way. 0 = all right, 1 = some of it failed and said so,
  * 2 = wrong data. */
 static int
@@ -76,23 +111,18 @@ read_damaged(void)
 	struct store *store = open_store(false);
 	static struct store_row rows[KEYS + 1];
 	static struct store_event events[EVENTS + 1];
-	char name[16], text[256];
+	char text[256];
 	int outcome = 0;
 	size_t count = 0;
 
 	if (store == NULL)
 		return 1;
 	for (int i = 0; i < 2 * KEYS; i++) {
-		struct str key, value = STR_NONE;
+		int loaded = load_two(store, i / 2, i % 2 ? "a" : "s");
 
-		arena_reset(&arena);
-		snprintf(name, sizeof(name), "d%05d", i);
-		key = str_of(name);
-		text_of(text, "v", i / 2);
-		if (store_load(store, &key, 1, &value, &arena) != ERR_OK)
-			outcome = 1;
-		else if (i % 2 ? value.p != NULL : !str_eq(value, str_of(text)))
+		if (loaded == 2)
 			return 2;
+		outcome |= loaded;
 	}
 	if (store_scan(store, STR("d"), STR_NONE, KEYS + 1, &arena, rows,
 		       &count) != ERR_OK)
