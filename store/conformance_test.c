@@ -443,6 +443,42 @@ CONFORM(a_view_reads_and_ends_and_begins_again)
 	store_view_end(f->store);
 }
 
+static uint64_t
+view_number(struct fixture *f)
+{
+	uint64_t number;
+
+	CHECK_OK(store_view_begin(f->store));
+	number = store_view_number(f->store);
+	store_view_end(f->store);
+	return number;
+}
+
+CONFORM(views_of_one_number_see_the_same)
+{
+	const char *event = "event";
+	uint64_t number = view_number(f);
+
+	CHECK(number > 0);
+	CHECK_INT(view_number(f), number);
+	CHECK_OK(write_one(f, "a", STR("1")));
+	CHECK(view_number(f) > number);
+	number = view_number(f);
+	CHECK_STR(read_one(f, "a"), STR("1"));
+	CHECK_INT(view_number(f), number);
+	CHECK_OK(write_one(f, "a", STR("2")));
+	CHECK(view_number(f) > number);
+	number = view_number(f);
+	CHECK_OK(write_one(f, "a", STR_NONE));
+	CHECK(view_number(f) > number);
+	number = view_number(f);
+	CHECK_OK(append(f, &event, 1));
+	CHECK(view_number(f) > number);
+	number = view_number(f);
+	CHECK_OK(store_rest(f->store));
+	CHECK_INT(view_number(f), number);
+}
+
 /* Between any two calls, also behind what was journalled only. */
 CONFORM(rest_changes_nothing)
 {

@@ -50,6 +50,7 @@ struct engine_ops {
 
 	enum err (*view_begin)(void *engine);
 	void (*view_end)(void *engine);
+	uint64_t (*view_number)(void *engine); /* as store_view_number */
 	/* Sealed values of keys in ENGINE_KV; absent ones STR_NONE. */
 	enum err (*get)(void *engine, const struct str *keys, size_t count,
 			struct str *sealed);

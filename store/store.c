@@ -120,6 +120,13 @@ store_view_end(struct store *store)
 	store->ops->view_end(store->engine);
 }
 
+uint64_t
+store_view_number(struct store *store)
+{
+	assert(store->is_viewing);
+	return store->ops->view_number(store->engine);
+}
+
 /* A read outside of a view gets one of its own. */
 static enum err
 borrow_view(struct store *store, bool *is_own)

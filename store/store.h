@@ -37,6 +37,9 @@ void store_close(struct store *store);
  * more to read goes in pages). Nested views are a bug. */
 enum err store_view_begin(struct store *store);
 void store_view_end(struct store *store);
+/* Inside a view: a number that two views of this handle have in common only if
+ * nothing was committed between them. Never 0. */
+uint64_t store_view_number(struct store *store);
 
 /* The value of each key, copied into the arena; absent ones STR_NONE. Inside or
  * outside a view. */

@@ -284,6 +284,7 @@ const struct engine_ops engine_lmdb = {
     .close = lmdb_close,
     .view_begin = lmdb_view_begin,
     .view_end = lmdb_view_end,
+    .view_number = lmdb_view_number,
     .get = lmdb_get,
     .walk = lmdb_walk,
     .before = lmdb_before,

@@ -54,6 +54,7 @@ enum err lmdb_root_of(struct str sealed, struct root *root);
 
 enum err lmdb_view_begin(void *engine);
 void lmdb_view_end(void *engine);
+uint64_t lmdb_view_number(void *engine);
 enum err lmdb_get(void *engine, const struct str *keys, size_t count,
 		  struct str *sealed);
 enum err lmdb_walk(void *engine, enum engine_table table, struct str from,

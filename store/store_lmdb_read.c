@@ -29,6 +29,16 @@ lmdb_view_end(void *engine)
 	mdb_txn_reset(lmdb->reader);
 }
 
+/* Of the last transaction that the view sees: each that writes has the next
+ * one, from 1 on. */
+uint64_t
+lmdb_view_number(void *engine)
+{
+	const struct lmdb *lmdb = engine;
+
+	return mdb_txn_id(lmdb->reader);
+}
+
 /* Moves the cursor and gives the row there, key STR_NONE at the end. A row with
  * more bytes than any has is not looked at. */
 static enum err

@@ -30,6 +30,7 @@ struct memory {
 	struct row **journal_end;
 	uint64_t journal_head; /* with the journal's events */
 	int64_t used_bytes;
+	uint64_t changes; /* of a row, ever */
 };
 
 static void
@@ -81,6 +82,14 @@ static void
 memory_view_end(void *engine)
 {
 	(void)engine;
+}
+
+static uint64_t
+memory_view_number(void *engine)
+{
+	const struct memory *memory = engine;
+
+	return memory->changes + 1;
 }
 
 static struct engine_row
@@ -226,6 +235,7 @@ apply(struct memory *memory, struct row *row)
 	struct row **slot = table->rows + at;
 	bool is_there = is_at(table, at, key);
 
+	memory->changes++;
 	memory->used_bytes += (int64_t)(row->key_n + row->sealed_n);
 	if (is_there) {
 		memory->used_bytes -=
@@ -400,6 +410,7 @@ const struct engine_ops engine_memory = {
     .close = memory_close,
     .view_begin = memory_view_begin,
     .view_end = memory_view_end,
+    .view_number = memory_view_number,
     .get = memory_get,
     .walk = memory_walk,
     .before = memory_before,

@@ -239,7 +239,9 @@ validate_turn_begin(struct validate *validate)
 	enum err e = store_view_begin(validate->store);
 
 	validate->is_viewing = e == ERR_OK;
-	settings_turn(validate->settings);
+	if (e == ERR_OK)
+		settings_turn(validate->settings,
+			      store_view_number(validate->store));
 	return e;
 }
 

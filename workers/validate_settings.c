@@ -12,7 +12,7 @@
 #define ENTRY_BYTES_MAX 65536u /* a record and its lists, decoded */
 
 struct entry {
-	uint64_t turn; /* its bytes were compared in */
+	uint64_t view; /* its bytes are those of */
 	struct key key;
 	struct str raw; /* in the arena; absent = not decoded */
 	struct arena arena;
@@ -29,7 +29,7 @@ struct plan_entry {
 };
 
 struct settings {
-	uint64_t turn;
+	uint64_t view;
 	struct workspace_entry workspaces[SETTINGS_SLOTS];
 	struct plan_entry plans[SETTINGS_SLOTS];
 };
@@ -46,7 +46,6 @@ settings_open(void)
 			   ENTRY_BYTES_MAX);
 		arena_init(&settings->plans[i].entry.arena, ENTRY_BYTES_MAX);
 	}
-	settings->turn = 1;
 	return settings;
 }
 
@@ -63,9 +62,9 @@ settings_close(struct settings *settings)
 }
 
 void
-settings_turn(struct settings *settings)
+settings_turn(struct settings *settings, uint64_t view)
 {
-	settings->turn++;
+	settings->view = view;
 }
 
 static unsigned
@@ -91,12 +90,12 @@ entry_refresh(struct settings *settings, struct entry *entry,
 	enum err e;
 
 	*is_new = false;
-	if (is_same_key && entry->turn == settings->turn && entry->raw.p)
+	if (is_same_key && entry->view == settings->view && entry->raw.p)
 		return ERR_OK;
 	e = store_load(store, &wanted, 1, &raw, scratch);
 	if (e != ERR_OK)
 		return e;
-	entry->turn = settings->turn;
+	entry->view = settings->view;
 	if (is_same_key && entry->raw.p && raw.p && str_eq(entry->raw, raw))
 		return ERR_OK;
 	entry->raw = STR_NONE;

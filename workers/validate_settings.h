@@ -1,7 +1,7 @@
 /*
  * validate_settings: workspaces and plans as they are in the store, decoded
- * once. Their bytes are looked at again once a turn and decoded again only when
- * they changed, so a change is seen by the next turn.
+ * once. Their bytes are looked at again when the store was written since, and
+ * decoded again only when they changed, so a change is seen by the next turn.
  */
 #ifndef WORKERS_VALIDATE_SETTINGS_H
 #define WORKERS_VALIDATE_SETTINGS_H
@@ -27,8 +27,8 @@ struct settings_workspace {
 /* NULL when out of memory. */
 struct settings *settings_open(void);
 void settings_close(struct settings *settings);
-/* A new turn begins: what the store holds is looked at anew. */
-void settings_turn(struct settings *settings);
+/* A new turn begins, with this store_view_number. */
+void settings_turn(struct settings *settings, uint64_t view);
 
 /* *out lives until the next call for another one of its kind. ERR_NO_SUCH: the
  * store has none. scratch is the turn's. */
