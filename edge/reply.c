@@ -77,8 +77,9 @@ static void
 header_int(struct http_request *r, const char *name, int64_t value)
 {
 	char text[BUF_INT_BYTES];
+	size_t n = buf_print_int(text, value);
 
-	reply_text(r, name, str_bytes(text, buf_print_int(text, value)));
+	reply_text(r, name, str_bytes(text, n));
 }
 
 void

@@ -81,8 +81,9 @@ void
 buf_add_int(struct buf *buf, int64_t i)
 {
 	char text[BUF_INT_BYTES];
+	size_t n = buf_print_int(text, i);
 
-	buf_add(buf, text, buf_print_int(text, i));
+	buf_add(buf, text, n);
 }
 
 void

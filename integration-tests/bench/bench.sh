@@ -137,7 +137,8 @@ start_upstreams() {
 }
 
 start_nginx() {
-	local port=$((20000 + RANDOM % 20000)) body
+	# Below the ports that connections take.
+	local port=$((20000 + RANDOM % 12000)) body
 	nginx_address=127.0.0.1:$port
 	body=$(head -c "$1" /dev/zero | tr '\0' x)
 	cat >"$work/nginx.conf" <<-CONF
