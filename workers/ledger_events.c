@@ -28,11 +28,11 @@ ledger_event(struct ledger *ledger, int64_t now_ms, struct event *event,
 		schema_encode(schema, state, &ledger->scratch);
 		if (ledger->scratch.is_failed)
 			return ERR_NO_MEMORY;
-		if (ledger->scratch.n > STATE_BYTES_MAX)
-			return ERR_TOO_LARGE;
 		event->state_kind = schema->number;
 		event->state = buf_str(&ledger->scratch);
 	}
+	if (event->state.n > STATE_BYTES_MAX)
+		return ERR_TOO_LARGE;
 	e = group_event(ledger->group, event);
 	if (e == ERR_OK)
 		ledger->event_count++;

@@ -116,8 +116,8 @@ enum err ledger_license_find(struct ledger *ledger, struct str id_or_key,
 /* --- ledger_events.c ----------------------------------------------------- */
 
 /* Appends an event that the house itself makes: id and recorded_at are filled
- * here, event_date unless given; state (of schema, NULL = none) is encoded
- * into it. TOO_LARGE: the state does not fit. */
+ * here, event_date unless given; state is encoded into it (schema NULL: it has
+ * one already, or none). TOO_LARGE: the state does not fit. */
 enum err ledger_event(struct ledger *ledger, int64_t now_ms,
 		      struct event *event, const struct schema *schema,
 		      const void *state);

@@ -166,13 +166,20 @@ ledger_rollups_move(struct ledger *ledger, const struct usage_line *before,
 
 /* --- moving a line ------------------------------------------------------- */
 
+/* line_key: of the line as it was put, for its bytes. */
 static enum err
 event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
-	     const struct usage_line *before, const struct usage_line *after)
+	     const struct key *line_key, const struct usage_line *before,
+	     const struct usage_line *after)
 {
 	struct event event;
+	enum err e;
 
 	schema_clear(&event_schema, &event);
+	event.state_kind = usage_line_schema.number;
+	e = group_load_bytes(ledger->group, line_key, &event.state, arena);
+	if (e != ERR_OK)
+		return e;
 	event.type = event_types[EVENT_ai_request];
 	event.workspace = after->workspace;
 	event.amount = after->cost;
@@ -185,7 +192,7 @@ event_append(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 		    (long long)schema_count(before->input_tokens),
 		    (long long)schema_count(before->cost),
 		    (long long)schema_count(before->price));
-	return ledger_event(ledger, now_ms, &event, &usage_line_schema, after);
+	return ledger_event(ledger, now_ms, &event, NULL, NULL);
 }
 
 static enum err
@@ -193,15 +200,15 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	  const struct usage_line *before, const struct usage_line *after)
 {
 	struct group *group = ledger->group;
-	struct key key;
+	struct key key, open;
 	enum err e;
 
 	key_usage_line(&key, after->request_id, after->license_id);
 	e = group_put(group, &key, &usage_line_schema, after);
 	if (e == ERR_OK && is_status(before, "reserved")) {
-		key_open(&key, before->reserved_at, before->license_id,
+		key_open(&open, before->reserved_at, before->license_id,
 			 before->request_id);
-		e = group_delete(group, &key);
+		e = group_delete(group, &open);
 	} else if (e == ERR_OK) /* the log says too little of what it was */
 		counters_hasten(ledger->counters);
 	if (e == ERR_OK)
@@ -209,7 +216,7 @@ line_move(struct ledger *ledger, struct arena *arena, int64_t now_ms,
 	if (e == ERR_OK)
 		e = ledger_rollups_move(ledger, before, after);
 	if (e == ERR_OK)
-		e = event_append(ledger, arena, now_ms, before, after);
+		e = event_append(ledger, arena, now_ms, &key, before, after);
 	return e;
 }
 
