@@ -15,7 +15,7 @@
 #define UPSTREAM_RECEIVE_BYTES 16384u
 /* Connections of one multi handle: curl looks for one among all of its own each
  * time that it sends or receives. */
-#define UPSTREAM_MULTI_CONNECTIONS 64u
+#define UPSTREAM_MULTI_CONNECTIONS 16u
 
 struct upstream_connection;
 
