@@ -16,7 +16,7 @@
 
 /* The edge sends these on while the next ones are made: both work, where one
  * would wait for the other's whole batch. */
-#define TURN_ANSWERS 16u
+#define TURN_ANSWERS 8u
 #define DAY_MS INT64_C(86400000)
 
 /* --- validate_license ----------------------------------------------------- */
