@@ -33,6 +33,10 @@ void group_close(struct group *group);
 enum err group_load(struct group *group, const struct key *key,
 		    const struct schema *schema, void *out,
 		    struct arena *arena);
+/* Whether there is none, for keys that mostly are new and come about in order:
+ * most of them are not searched for. */
+enum err group_is_new(struct group *group, const struct key *key,
+		      struct arena *arena, bool *is_new);
 /* The raw bytes; STR_NONE when there is none. */
 enum err group_load_bytes(struct group *group, const struct key *key,
 			  struct str *out, struct arena *arena);

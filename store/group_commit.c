@@ -118,6 +118,7 @@ group_commit(struct group *group)
 		struct store_group out = {group->writes, group->write_count,
 					  group->events, group->event_count};
 
+		group->gap.is_open = false;
 		err = store_commit(group->store, group->lease, &group->head,
 				   &out);
 	}

@@ -1,7 +1,7 @@
 /*
  * group_parts: what group.c (the overlay), group_scan.c (its rows among the
- * store's) and group_commit.c (how it becomes durable) share. Nobody else
- * includes this.
+ * store's), group_new.c (what neither has) and group_commit.c (how it becomes
+ * durable) share. Nobody else includes this.
  */
 #ifndef STORE_GROUP_PARTS_H
 #define STORE_GROUP_PARTS_H
@@ -41,6 +41,12 @@ struct undo {
 	struct content content;
 };
 
+/* Between these two the store has no key. */
+struct gap {
+	bool is_open;
+	struct key from, to;
+};
+
 struct group {
 	struct store *store;
 	const struct store_lease *lease;
@@ -70,6 +76,7 @@ struct group {
 	struct pile kept;    /* what was read: keys, values, records */
 	struct pile written; /* likewise, and events */
 	struct buf record;
+	struct gap gap;
 };
 
 /* Room for `need` items of `size` bytes in *items, doubled as needed; false:

@@ -78,6 +78,16 @@ seen(const char *id)
 	return out;
 }
 
+static bool
+is_new(const char *id)
+{
+	struct key key = named(id);
+	bool out = false;
+
+	CHECK_OK(group_is_new(group, &key, &arena, &out));
+	return out;
+}
+
 static struct str
 stored(const char *id)
 {
@@ -459,6 +469,8 @@ TEST(random_use_agrees_with_a_model)
 			memcpy(marked, durable, sizeof(now));
 			mark = group_mark(group);
 		} else {
+			if (dice < 92)
+				CHECK(is_new(name) == (now[i] == 0));
 			got = seen(name);
 			CHECK((got.p != NULL) == (now[i] != 0));
 			if (got.p)
@@ -515,6 +527,37 @@ TEST(what_is_new_is_deleted_where_it_is)
 	drop("a");
 	CHECK_OK(group_commit(group)); /* nothing at all */
 	CHECK(seen("a").p == NULL);
+	tear_down();
+}
+
+TEST(what_is_new_is_known_around_what_is_not)
+{
+	struct key other;
+	bool is_there = true;
+
+	set_up();
+	put("b", "1");
+	put("m", "1");
+	CHECK(is_new("c")); /* up to the end of its kind, until the commit */
+	CHECK_OK(group_commit(group));
+	CHECK(is_new("d") && is_new("f") && is_new("lz") && is_new("c"));
+	CHECK(!is_new("b") && !is_new("m"));
+	CHECK(is_new("n") && is_new("zzz"));
+	CHECK(!is_new("m"));
+	put("e", "1");
+	CHECK(!is_new("e") && is_new("f"));
+	CHECK_OK(group_journal(group));
+	CHECK(!is_new("e") && is_new("dz"));
+	drop("m");
+	CHECK(is_new("m"));
+	CHECK_OK(group_commit(group));
+	CHECK(!is_new("e") && is_new("m") && is_new("x"));
+	key_customer(&other, STR("a\0b"));
+	CHECK_OK(group_is_new(group, &other, &arena, &is_there));
+	CHECK(is_there);
+	put("x", "1");
+	CHECK_OK(group_commit(group));
+	CHECK(!is_new("x") && is_new("y"));
 	tear_down();
 }
 

@@ -52,12 +52,16 @@ struct admission {
 static enum err
 load_before(struct admission *a)
 {
-	enum err e =
-	    group_load(a->ledger->group, &a->line_key, &usage_line_schema,
-		       &a->before, a->context->arena);
+	struct group *group = a->ledger->group;
+	struct arena *arena = a->context->arena;
+	bool is_new;
+	enum err e = group_is_new(group, &a->line_key, arena, &is_new);
 
-	a->has_before = e == ERR_OK;
-	return e == ERR_NO_SUCH ? ERR_OK : e;
+	if (e != ERR_OK || is_new)
+		return e;
+	a->has_before = true;
+	return group_load(group, &a->line_key, &usage_line_schema, &a->before,
+			  arena);
 }
 
 static enum err
