@@ -101,9 +101,10 @@ enum err store_commit(struct store *store, const struct store_lease *lease,
  * yet; costs a small part of a commit. head: the store's, and the events of
  * what was journalled since its last commit. The next store_commit must
  * contain all that was journalled since the one before it: each key in its last
- * state (none of one that came and went since), each event in order. A lease that is taken before that finds it
- * committed. ERR_OVERLOADED: the journal is full, commit. ERR_COMMIT_UNKNOWN,
- * ERR_FENCED, ERR_STORE_FULL: as store_commit. */
+ * state (none of one that came and went since), each event in order. A lease
+ * that is taken before that finds it committed. ERR_OVERLOADED: the journal is
+ * full, commit. ERR_COMMIT_UNKNOWN, ERR_FENCED, ERR_STORE_FULL: as
+ * store_commit. */
 enum err store_journal(struct store *store, const struct store_lease *lease,
 		       uint64_t head, const struct store_group *group);
 /* Something was journalled and is not committed: by a writer that is still
