@@ -44,7 +44,7 @@ auth_site(struct str text)
 		site.p = scheme + 3;
 	}
 	for (i = 0; i < site.n; i++)
-		if (strchr("/?#", site.p[i]))
+		if (memchr("/?#", site.p[i], 3))
 			break;
 	site.n = i;
 	if (site.n == 0 || str_eq(site, STR("null")))

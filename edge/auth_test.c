@@ -51,6 +51,8 @@ static const struct row rows[] = {
     {{"X-License-Key", "K \xc3\xa9"}, NULL, NULL, NULL, ERR_NOT_FOUND},
     {{NULL}, "{\"key\":1}", NULL, NULL, ERR_BAD_FIELD},
     {{NULL}, "{\"domain\":[]}", NULL, NULL, ERR_BAD_FIELD},
+    {{NULL}, "{\"domain\":\"a\\u0000.b\"}", NULL, NULL, ERR_BAD_FIELD},
+    {{NULL}, "{\"domain\":\"\\u0000\"}", NULL, NULL, ERR_BAD_FIELD},
     {{NULL}, "[]", NULL, NULL, ERR_BAD_REQUEST},
     {{NULL}, "{", NULL, NULL, ERR_BAD_REQUEST},
     {{NULL}, "key=K1", NULL, NULL, ERR_BAD_REQUEST},

@@ -1,11 +1,12 @@
 /*
- * deadlines: see deadlines.h. The kernel knows two things that libmicrohttpd
- * does not tell: when the last byte came (a head that dribbles in on a
- * connection kept alive) and how many bytes the client took (a reader that
- * stalls). Both are asked for in the sweep only, never for each request.
+ * deadlines: see deadlines.h. Two things libmicrohttpd does not tell: that a
+ * part of a head is here, on a connection kept alive (edge/raw has seen it),
+ * and how many bytes the client took (the kernel knows; a reader that stalls).
+ * Both are asked for in the sweep only, never for each request.
  */
 #include "edge/deadlines.h"
 
+#include "edge/raw.h"
 #include "lib/clock.h"
 
 #include <linux/tcp.h>
@@ -84,20 +85,16 @@ sweep_state(struct deadlines *deadlines, enum deadline_state state)
 		end(deadlines, at);
 }
 
-/* A byte that came while the connection was idle begins a head. */
+/* A byte that came while the connection was idle, or before, begins a head. */
 static void
 sweep_idle(struct deadlines *deadlines)
 {
 	struct deadline *at = deadlines->first[DEADLINE_IDLE];
-	int64_t now_ns = loop_now_ns(deadlines->loop);
-	struct tcp_info info;
 
 	while (at) {
 		struct deadline *next = at->next;
-		int64_t idle_ms = (now_ns - at->since_ns) / NS_PER_MS;
 
-		if (tcp_state(at->fd, &info) &&
-		    (int64_t)info.tcpi_last_data_recv + SWEEP_MS_MIN < idle_ms)
+		if (raw_has_begun(at->fd))
 			deadlines_enter(deadlines, at, DEADLINE_HEAD);
 		at = next;
 	}

@@ -864,6 +864,29 @@ TEST(http_ends_slow_heads)
 	finish();
 }
 
+/* The part of a head that came behind a request, in the same write or right
+ * behind the answer. */
+TEST(http_ends_heads_that_began_behind_a_request)
+{
+	int same, behind;
+
+	defaults();
+	world.options.head_ms = 200;
+	begin();
+	same = client();
+	talk_say(same, GET_ "GET /he");
+	CHECK(hear(same, "hello"));
+	behind = client();
+	talk_say(behind, GET_);
+	CHECK(hear(behind, "hello"));
+	talk_say(behind, "\r\n");
+	CHECK(ms_until_closed(same) < 1500);
+	CHECK(ms_until_closed(behind) < 1500);
+	close(same);
+	close(behind);
+	finish();
+}
+
 TEST(http_ends_slow_bodies_and_idle_connections)
 {
 	int body, idle;

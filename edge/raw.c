@@ -22,6 +22,7 @@ static struct raw {
 	char *pending;	   /* behind the request, RAW_PENDING_BYTES_MAX */
 	uint32_t pending_n;
 	uint32_t drained;
+	bool has_begun; /* bytes of the next head are here */
 	bool is_refused;
 	bool has_lost; /* bytes that the library has and nobody read */
 } raws[FDS_MAX];
@@ -87,6 +88,7 @@ look(struct raw *raw, const char *p, size_t n)
 	size_t used = 0;
 
 	if (!head_is_done(&raw->head)) {
+		raw->has_begun = true;
 		used = head_take(&raw->head, p, n);
 		raw->body_left = raw->head.body_bytes;
 		chunks_begin(&raw->chunks);
@@ -128,6 +130,7 @@ raw_next(int fd, bool is_kept)
 		return;
 	is_kept = is_kept && !head_closes(&raw->head);
 	head_begin(&raw->head);
+	raw->has_begun = false;
 	if (raw->pending == NULL)
 		return;
 	n = raw->pending_n;
@@ -152,6 +155,14 @@ raw_fault(int fd, size_t head_bytes)
 		return NULL;
 	return "requests that wait for their turn are at most 8 KiB: wait for "
 	       "the answers";
+}
+
+bool
+raw_has_begun(int fd)
+{
+	const struct raw *raw = raw_of(fd);
+
+	return raw && raw->has_begun && !head_is_done(&raw->head);
 }
 
 bool

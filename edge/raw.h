@@ -31,6 +31,8 @@ void raw_next(int fd, bool is_kept);
  * NULL. One that came behind more than RAW_PENDING_BYTES_MAX was not read here.
  */
 const char *raw_fault(int fd, size_t head_bytes);
+/* A part of the next head is here, be it an empty line in front of it. */
+bool raw_has_begun(int fd);
 /* It was refused: the library is to let go of it. */
 bool raw_is_refused(int fd);
 
