@@ -190,6 +190,10 @@ TEST_LIMITED(fault_folder_without_rights, 60)
 	house_set("CHATELLO_DATA", "/proc/chatello"); /* also for root */
 	check_refused(run("chatello", "init", NULL), "/proc/chatello");
 	check_refused(run("chatello", "up", NULL), "");
+	house_set("CHATELLO_DATA", "missing/data");
+	check_refused(run("chatello", "init", NULL),
+		      "make the folder that it is in first");
+	CHECK(access("missing", F_OK) != 0);
 }
 
 TEST_LIMITED(fault_wrong_master_key, 60)

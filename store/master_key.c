@@ -268,7 +268,7 @@ master_keys_read(const char *path, struct master_keys *out, struct why *why)
 	if (fd < 0)
 		return why_set(why, ERR_CONFIG,
 			       "cannot open the master key %.200s: %s", path,
-			       strerror(errno));
+			       err_of_file(errno));
 	err = read_fd(fd, path, out, why);
 	close(fd);
 	return err;

@@ -184,7 +184,8 @@ folder_make(const char *path, mode_t mode, struct made *made, struct why *why)
 	if (errno == EEXIST)
 		return ERR_OK;
 	return why_set(why, ERR_IO, "cannot make the folder %s: %s", path,
-		       err_of_file(errno));
+		       errno == ENOENT ? "make the folder that it is in first"
+				       : err_of_file(errno));
 }
 
 static enum err
