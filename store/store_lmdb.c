@@ -104,7 +104,12 @@ lmdb_check_readers(void *engine, unsigned *cleared)
  * that was ever read stay, 4 KiB for each 2 MiB of the file. No transaction is
  * open, and what LMDB keeps over them (the reset reader and its slot, cursors
  * until their next renewal, freed pages) does not point into the map. When it
- * cannot be mapped again, LMDB has none: only closing is allowed. */
+ * cannot be mapped again, LMDB has none: only closing is allowed.
+ *
+ * A reader takes the number of the last commit, then the page with its roots,
+ * where the second commit from there writes its own: a reader that is held up
+ * in between sees that one early, and in its next view the one before it. So
+ * these pages are mapped here, not by a fault in that moment. */
 static enum err
 lmdb_rest(void *engine)
 {
@@ -115,6 +120,8 @@ lmdb_rest(void *engine)
 	lmdb_journal_rest(lmdb);
 	if (rc == 0)
 		rc = mdb_env_set_mapsize(lmdb->env, info.me_mapsize);
+	if (rc == 0)
+		rc = mdb_env_info(lmdb->env, &info); /* reads those pages */
 	return lmdb_err(rc);
 }
 
