@@ -10,10 +10,9 @@
 
 #define LINGER_MS 20 /* see http_linger */
 #define LINGERING_MAX 512u
-#define LATE_MS_MAX                                                            \
-	(8 * LINGER_MS) /* one that is later counts as that late               \
-			 */
 #define ANSWERS_OF_LATE 8
+/* An answer that is later counts as that late. */
+#define LATE_MS_MAX (8 * LINGER_MS)
 
 /* --- waking and resting -------------------------------------------------- */
 
