@@ -28,6 +28,11 @@ enum err proc_lock(const char *path, int *fd, struct why *why);
 /* Gives freed memory that malloc keeps back to the kernel; for a process that
  * has nothing to do. */
 void proc_trim(void);
+/* From now on this thread takes no CPU away from who runs when it wakes: it
+ * waits for a free one, or for its share. For a worker, which then finds more
+ * requests at once, and leaves those that feed it alone. sched(7), SCHED_BATCH;
+ * where that is not permitted nothing changes. */
+void proc_schedule_as_batch(void);
 /* Resident set of this process in bytes, 0 when unknown. */
 int64_t proc_resident_bytes(void);
 

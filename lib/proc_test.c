@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,13 @@ TEST(proc_harden_does_what_it_says)
 	CHECK(fd > STDERR_FILENO);
 	close(fd);
 	CHECK_INT(raise(SIGPIPE), 0); /* we are still here */
+}
+
+TEST(proc_schedules_as_batch)
+{
+	CHECK_INT(sched_getscheduler(0), SCHED_OTHER);
+	proc_schedule_as_batch();
+	CHECK_INT(sched_getscheduler(0), SCHED_BATCH);
 }
 
 static int

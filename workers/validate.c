@@ -5,6 +5,7 @@
 #include "workers/validate_internal.h"
 
 #include "lib/metrics.h"
+#include "lib/proc.h"
 #include "store/keys.h"
 #include "store/meta.h"
 #include "store/records.h"
@@ -15,8 +16,8 @@
 #include <stdlib.h>
 
 /* The edge sends these on while the next ones are made: both work, where one
- * would wait for the other's whole batch. */
-#define TURN_ANSWERS 8u
+ * would wait for the other's whole batch. Fewer at once wake it more often. */
+#define TURN_ANSWERS 16u
 #define DAY_MS INT64_C(86400000)
 
 /* --- validate_license ----------------------------------------------------- */
@@ -280,6 +281,7 @@ worker_open(struct pool *pool, void **state, struct why *why)
 		return e;
 	}
 	*state = validate;
+	proc_schedule_as_batch();
 	return ERR_OK;
 }
 
