@@ -1,7 +1,8 @@
 /*
  * child: one process of the house as `chatello up` starts it: fork and exec of
  * the program beside our own, with the launcher's settings as its environment.
- * Provider keys go to the proxy alone.
+ * Provider keys go to the proxy alone. Where there are two processors, the edge
+ * and the validator have one each, unless there are several of a kind.
  */
 #ifndef CMD_CHILD_H
 #define CMD_CHILD_H
