@@ -28,8 +28,8 @@ processors_of(const struct house *house, const char *name)
 {
 	cpu_set_t set;
 
-	CHECK_INT(
-	    sched_getaffinity(house_pid(house, name), sizeof(set), &set), 0);
+	CHECK_INT(sched_getaffinity(house_pid(house, name), sizeof(set), &set),
+		  0);
 	return set;
 }
 
